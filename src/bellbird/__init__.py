@@ -1,0 +1,1 @@
+"""Bellbird: contacts and calls for many tenants, on PostgreSQL."""

@@ -1,0 +1,162 @@
+"""Composition: settings to engine, engine to the doors."""
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from bellbird.core import migrate, postgres
+from bellbird.core.actors import Actor
+from bellbird.core.clock import Clock
+from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE, Engine, ReadTx, SystemTx, Tx
+from bellbird.core.errors import BellbirdError
+from bellbird.core.settings import Settings, load, signing_secret
+from bellbird.entrypoints.tokens import Tokens
+from bellbird.features import FEATURES
+from bellbird.features.tenants import queries as tenants
+
+
+class SchemaOutOfDate(BellbirdError):
+    """The database is not at the revision that this version of Bellbird needs: run `bellbird migrate`."""
+
+    code = "schema_out_of_date"
+    status = 503
+
+
+class Bellbird:
+    """Bellbird over one database, for use as a library.
+
+        async with Bellbird() as bellbird:
+            async with bellbird.tenant("acme", Actor.user(user_id)) as tx:
+                await contacts.create(tx, NewContact(first_name="Ann"))
+
+    Without `BELLBIRD_DATABASE_URL` it starts, or joins, the embedded PostgreSQL and brings it up to date.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
+        self.settings = settings or load()
+        self._clock = clock
+        self._server: postgres.EmbeddedServer | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the embedded server and the generated secret live."""
+        return self.settings.data_dir or postgres.default_data_dir()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, once opened."""
+        assert self._engine is not None, "use `async with Bellbird() as bellbird:`, or call open()"
+        return self._engine
+
+    @property
+    def tokens(self) -> Tokens:
+        """Makes and checks access tokens."""
+        return Tokens(signing_secret(self.settings, self.data_dir), self.engine.clock)
+
+    def conninfo(self, role: str | None = None) -> str:
+        """How to reach the database: as the owner, or in the embedded one as a role itself."""
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        if self._server is None:
+            self._server = postgres.start(self.settings.data_dir)
+        return self._server.conninfo(user=role or "postgres")
+
+    def open(self) -> Engine:
+        """Start what has to be started and check that the database is ready. Blocks for a moment.
+
+        Raises SchemaOutOfDate, PostgresUnusable.
+        """
+        if self._engine is None:
+            owner = self.conninfo()
+            if migrate.current(owner) != migrate.latest():
+                if self._server is None:
+                    raise SchemaOutOfDate()
+                migrate.upgrade(owner)
+            self._engine = Engine(
+                self.conninfo(APP_ROLE),
+                system_conninfo=self.conninfo(SYSTEM_ROLE),
+                clock=self._clock,
+                pool_size=self.settings.pool_size,
+                pool_timeout=self.settings.pool_timeout,
+                prepared_statements=self.settings.prepared_statements,
+            )
+        return self._engine
+
+    async def close(self) -> None:
+        """Close the connections and let go of the embedded server; the last process out stops it."""
+        if self._engine is not None:
+            await self._engine.close()
+            self._engine = None
+        if self._server is not None:
+            await asyncio.to_thread(self._server.release)
+            self._server = None
+
+    async def __aenter__(self) -> "Bellbird":
+        await asyncio.to_thread(self.open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def tenant(self, tenant: str | UUID, actor: Actor) -> AsyncIterator[Tx]:
+        """A transaction of a tenant, by slug or id. Raises TenantNotFound."""
+        async with self.engine.tenant(await self._id_of(tenant), actor) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def reader(self, tenant: str | UUID, actor: Actor) -> AsyncIterator[ReadTx]:
+        """Reads of a tenant, by slug or id. Raises TenantNotFound."""
+        async with self.engine.reader(await self._id_of(tenant), actor) as tx:
+            yield tx
+
+    def system(self, actor: Actor) -> AbstractAsyncContextManager[SystemTx]:
+        """A transaction across tenants, for the operator's own commands."""
+        return self.engine.system(actor)
+
+    async def _id_of(self, tenant: str | UUID) -> UUID:
+        if isinstance(tenant, UUID):
+            return tenant
+        async with self.engine.system(Actor.system()) as tx:
+            return (await tenants.get(tx, tenant)).id
+
+
+def doors(kind: str) -> list[Any]:
+    """The features' modules of one kind (`rest`, `cli`), in rank order."""
+    names = [f"bellbird.features.{feature}.{kind}" for feature in FEATURES]
+    return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
+
+
+def create_app(bellbird: Bellbird | None = None) -> Any:
+    """The ASGI application: REST under /api/v1, its description at /openapi.json and /docs, health checks.
+
+    Given an opened `Bellbird`, it can be mounted in any ASGI application and leaves it open at the end.
+    """
+    from bellbird.entrypoints.asgi import build
+    from bellbird.entrypoints.rest import Access
+
+    ours = bellbird is None
+    bellbird = bellbird or Bellbird()
+    engine = bellbird.open()
+
+    async def ready() -> None:
+        await engine.ping()
+
+    return build(
+        Access(engine, bellbird.tokens),
+        [route for door in doors("rest") for route in door.ROUTES],
+        version=version("bellbird-crm"),
+        body_limit=bellbird.settings.body_limit,
+        ready=ready,
+        on_shutdown=[bellbird.close] if ours else [],
+    )

@@ -1,0 +1,190 @@
+"""A PostgreSQL connection that speaks in exchanges: whatever is queued goes out together, in one round trip.
+
+psycopg's own pipeline mode costs a cursor and several awaits for each statement.
+Here a statement is an entry in a list, and libpq's pipeline (through psycopg's own wrapper) carries the list at once.
+Statements use PostgreSQL's own placeholders (`$1`), so that psql and pgbench can run the same text.
+"""
+
+import select
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import AsyncConnection, pq
+from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.errors import Error, OperationalError, error_from_result
+from psycopg.generators import fetch_many, send
+from psycopg.postgres import adapters
+from psycopg.pq import ExecStatus, Format
+
+from bellbird.core.errors import InvalidInput
+
+# A connection forgets the statement it has not used for longest when it knows this many.
+MAX_PREPARED: Final = 200
+
+Row = tuple[Any, ...]
+Parameter = str | bytes | UUID | int | float | bool | datetime | date | None | Sequence[str] | Sequence[UUID]
+
+
+class Pending:
+    """A statement on its way; its rows are there once the exchange that carried it is over."""
+
+    __slots__ = ("params", "prepared", "rows", "sql", "tag")
+
+    def __init__(self, sql: str, params: Sequence[Parameter], *, prepared: bool = True) -> None:
+        self.sql = sql
+        self.params = [_dump(value) for value in params]
+        self.prepared = prepared
+        self.rows: list[Row] = []
+        self.tag = b""
+
+    @property
+    def affected(self) -> int:
+        """How many rows the statement wrote."""
+        return int(self.tag.rpartition(b" ")[2] or 0)
+
+
+class _RawJson(Loader):
+    """JSONB as the bytes it is, for msgspec to decode into the shape its reader wants."""
+
+    format = Format.BINARY
+
+    def load(self, data: Any) -> bytes:
+        return bytes(data)[1:]  # the first byte is the format's version
+
+
+ADAPTERS: Final = AdaptersMap(adapters)
+ADAPTERS.register_loader("jsonb", _RawJson)
+
+
+class Connection(AsyncConnection[Row]):
+    """One connection to PostgreSQL, with the statements it has prepared."""
+
+    use_prepared = True
+    _names: OrderedDict[str, bytes]
+    _transformer: Transformer
+    _counter = 0
+
+    async def exchange(self, queue: Sequence[Pending]) -> None:
+        """Send all statements, wait once, and give each its rows.
+
+        Raises the first statement's error; those behind it were not run.
+        The connection is in the transaction state that the statements left it in.
+        """
+        error = await self.wait(self._exchange(queue))
+        if error is not None:
+            if error.sqlstate == "0A000":  # "cached plan must not change result type": prepare everything anew
+                self._names.clear()
+            raise error
+
+    def is_lost(self) -> bool:
+        """Whether the server hung up while the connection lay idle."""
+        if self.closed:
+            return True
+        poller = select.poll()
+        poller.register(self.pgconn.socket, select.POLLIN)
+        if not poller.poll(0):
+            return False
+        try:
+            self.pgconn.consume_input()
+        except OperationalError:
+            return True
+        return self.pgconn.status != pq.ConnStatus.OK or self.pgconn.is_busy() != 0
+
+    def _exchange(self, queue: Sequence[Pending]) -> Iterator[Any]:
+        pgconn = self.pgconn
+        if not hasattr(self, "_names"):
+            self._names, self._transformer = OrderedDict(), Transformer(self)
+        pgconn.enter_pipeline_mode()
+        try:
+            answers = self._send_all(queue)
+            pgconn.pipeline_sync()
+            yield from send(pgconn)
+            error: Error | None = None
+            for accept in answers:
+                (result,) = yield from fetch_many(pgconn)
+                if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                    accept(result)
+                elif error is None:
+                    error = error_from_result(result)
+            yield from fetch_many(pgconn)  # the answer to the sync
+        finally:
+            if pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+                pgconn.exit_pipeline_mode()
+        return error
+
+    def _send_all(self, queue: Sequence[Pending]) -> list[Callable[[Any], None]]:
+        """Hand everything to libpq; returns who takes each answer."""
+        pgconn, answers = self.pgconn, []
+        for pending in queue:
+            if not (pending.prepared and self.use_prepared):
+                pgconn.send_query_params(pending.sql.encode(), pending.params, result_format=Format.BINARY)
+                answers.append(self._taker(pending))
+                continue
+            name = self._names.get(pending.sql)
+            if name is None:
+                if len(self._names) >= MAX_PREPARED:
+                    _, oldest = self._names.popitem(last=False)
+                    pgconn.send_query_params(b"deallocate " + oldest, None)
+                    answers.append(_nobody)
+                Connection._counter += 1
+                name = b"bellbird_%d" % Connection._counter
+                pgconn.send_prepare(name, pending.sql.encode())
+                answers.append(self._namer(pending.sql, name))
+            else:
+                self._names.move_to_end(pending.sql)
+            pgconn.send_query_prepared(name, pending.params, result_format=Format.BINARY)
+            answers.append(self._taker(pending))
+        return answers
+
+    def _taker(self, pending: Pending) -> Callable[[Any], None]:
+        def take(result: Any) -> None:
+            pending.tag = result.command_status or b""
+            if result.ntuples:
+                self._transformer.set_pgresult(result)
+                pending.rows = self._transformer.load_rows(0, result.ntuples, tuple)
+
+        return take
+
+    def _namer(self, sql: str, name: bytes) -> Callable[[Any], None]:
+        # Only a statement that the server has accepted is remembered: in a failed exchange it never saw the rest.
+        def remember(result: Any) -> None:
+            self._names[sql] = name
+
+        return remember
+
+
+def _nobody(result: Any) -> None:
+    """Takes the answer to a DEALLOCATE, in which there is nothing to read."""
+
+
+def _dump(value: Parameter) -> bytes | None:
+    """PostgreSQL's text form of a parameter; the server knows the type from where it stands in the statement."""
+    match value:
+        case None:
+            return None
+        case str():
+            # libpq takes text up to the first NUL: what follows would be lost without a word.
+            if "\0" in value:
+                raise InvalidInput("Text may not contain the NUL character (U+0000).")
+            return value.encode()
+        case bytes():
+            return value
+        case bool():
+            return b"t" if value else b"f"
+        case UUID() | int() | float():
+            return str(value).encode()
+        case datetime() | date():
+            return value.isoformat().encode()
+        case _:
+            return array_literal(value)
+
+
+def array_literal(items: Sequence[str] | Sequence[UUID]) -> bytes:
+    """A one-dimensional array of text or uuid in PostgreSQL's notation: `{"a","b \\" c"}`."""
+    if not items:
+        return b"{}"
+    quoted = (str(item).replace("\\", "\\\\").replace('"', '\\"') for item in items)
+    return ('{"' + '","'.join(quoted) + '"}').encode()

@@ -1,0 +1,418 @@
+"""The engine and its transactions: the only place that begins and commits.
+
+A `Tx` queues statements and sends them when somebody needs an answer:
+opening, tenant and first question go out together, and the last writes go out with the COMMIT.
+So a read costs one round trip and a write two.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from bellbird.core import events, ids, tenants
+from bellbird.core.actors import Actor
+from bellbird.core.clock import Clock, SystemClock
+from bellbird.core.connection import ADAPTERS, Connection, Parameter, Pending, Row
+from bellbird.core.errors import NotSignedIn, TenantNotFound, TenantSuspended, Unavailable, for_constraint
+from bellbird.core.events import Event
+from bellbird.core.tenants import Tenant
+
+APP_ROLE: Final = "bellbird_app"
+SYSTEM_ROLE: Final = "bellbird_system"
+
+# How old, in seconds, the tenant's settings may be that a *read* goes by. A write reads them in its own transaction.
+TENANT_TTL: Final = 1.0
+
+
+class Engine:
+    """Connections to one database, and the transactions on them.
+
+    `conninfo` may log in as anyone who may become the two roles; logging in as `bellbird_app` itself saves
+    a statement in each transaction. Nothing is set for a session, so PgBouncer in transaction mode is fine
+    (with `prepared_statements=False` where it is older than 1.21).
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        system_conninfo: str | None = None,
+        clock: Clock | None = None,
+        pool_size: int = 10,
+        pool_timeout: float = 3.0,
+        prepared_statements: bool = True,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.snapshots = _Snapshots(self.clock)
+        self._app = _Pool(conninfo, APP_ROLE, pool_size, pool_timeout, prepared_statements)
+        self._system = _Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, pool_timeout, prepared_statements)
+
+    async def __aenter__(self) -> "Engine":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; transactions still open are rolled back by the server."""
+        await self._app.close()
+        await self._system.close()
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> AsyncIterator["Tx"]:
+        """A transaction of one tenant: committed when the block ends well, rolled back when it raises.
+
+        Raises Unavailable when the database cannot be reached or the commit fails.
+        """
+        tx = Tx(self, tenant_id, actor, request_id)
+        try:
+            yield tx
+            await tx.commit()
+        finally:
+            await tx.close()
+
+    @asynccontextmanager
+    async def reader(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> AsyncIterator["ReadTx"]:
+        """Reads of one tenant: cannot write, costs one round trip a question, survives a lost connection."""
+        yield ReadTx(self, tenant_id, actor, request_id)
+
+    @asynccontextmanager
+    async def system(self, actor: Actor) -> AsyncIterator["SystemTx"]:
+        """A transaction across tenants, for core, the event log's consumers and the operator's commands only."""
+        tx = SystemTx(self, actor)
+        try:
+            yield tx
+            await tx.commit()
+        finally:
+            await tx.close()
+
+    async def ping(self) -> None:
+        """Raises Unavailable unless the database answers."""
+        connection = await self._app.take()
+        try:
+            await connection.exchange([_literal("select 1")])
+        except psycopg.Error as error:
+            raise translate(error) from error
+        finally:
+            await self._app.give_back(connection)
+
+
+class _Pool:
+    """psycopg's pool, opened on first use, for one role."""
+
+    def __init__(self, conninfo: str, role: str, size: int, timeout: float, prepared: bool) -> None:
+        login = psycopg.conninfo.conninfo_to_dict(conninfo).get("user")
+        # SET LOCAL, not SET: behind a transaction pooler a session's role would be another client's too.
+        self.become = [] if login == role else [f"set local role {role}"]
+        self._prepared = prepared
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo,
+            connection_class=Connection,
+            kwargs={"autocommit": True, "context": ADAPTERS, "connect_timeout": 5, "application_name": "bellbird"},
+            configure=self._configure,
+            min_size=0,
+            max_size=size,
+            timeout=timeout,
+            max_idle=300,
+            # Give up soon: every request asks anew, so a database that is back is found at once.
+            reconnect_timeout=0.5,
+            open=False,
+        )
+
+    async def _configure(self, connection: Connection) -> None:
+        connection.use_prepared = self._prepared
+
+    async def take(self) -> Connection:
+        if self._pool.closed:
+            await self._pool.open()
+        try:
+            connection = await self._pool.getconn()
+            while connection.is_lost():  # the server was restarted while it lay idle
+                await self._pool.putconn(connection)
+                connection = await self._pool.getconn()
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise Unavailable() from error
+        return connection
+
+    async def give_back(self, connection: Connection) -> None:
+        await self._pool.putconn(connection)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+class _Snapshots:
+    """The tenants as they were read last, good for a second: saves each read from asking again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[UUID, tuple[float, Tenant]] = {}
+
+    def get(self, tenant_id: UUID) -> Tenant | None:
+        seen = self._seen.get(tenant_id)
+        return seen[1] if seen and abs(self._clock.now().timestamp() - seen[0]) < TENANT_TTL else None
+
+    def put(self, tenant: Tenant) -> None:
+        if len(self._seen) > 10_000:
+            self._seen.clear()
+        self._seen[tenant.id] = (self._clock.now().timestamp(), tenant)
+
+    def forget(self, tenant_id: UUID) -> None:
+        self._seen.pop(tenant_id, None)
+
+
+class _Base:
+    """What every kind of transaction has: somebody acting, a queue of statements, ways to ask."""
+
+    def __init__(self, engine: Engine, actor: Actor, request_id: str | None) -> None:
+        self.engine = engine
+        self.actor = actor
+        self.request_id = request_id
+        self._queue: list[Pending] = []
+
+    @property
+    def clock(self) -> Clock:
+        return self.engine.clock
+
+    def require(self, permission: str) -> None:
+        """Raises Forbidden unless the actor has the permission."""
+        self.actor.require(permission)
+
+    def queue(self, sql: str, *params: Parameter) -> Pending:
+        """Have a statement sent with the next exchange, without waiting for it."""
+        pending = Pending(sql, params)
+        self._queue.append(pending)
+        return pending
+
+    async def all(self, sql: str, *params: Parameter) -> list[Row]:
+        """Every row of a statement."""
+        pending = self.queue(sql, *params)
+        await self.flush()
+        return pending.rows
+
+    async def one(self, sql: str, *params: Parameter) -> Row | None:
+        """The first row of a statement, or None."""
+        rows = await self.all(sql, *params)
+        return rows[0] if rows else None
+
+    async def run(self, sql: str, *params: Parameter) -> int:
+        """Run a statement now; returns how many rows it wrote."""
+        pending = self.queue(sql, *params)
+        await self.flush()
+        return pending.affected
+
+    async def flush(self) -> None:
+        """Send what is queued and wait until it is done."""
+        raise NotImplementedError
+
+
+class _Open(_Base):
+    """A transaction that holds its connection from the first exchange to the commit."""
+
+    _pool: _Pool
+    _connection: Connection | None = None
+    _done = False
+
+    def _opening(self) -> list[Pending]:
+        return [_literal(statement) for statement in ("begin", *self._pool.become)]
+
+    async def flush(self) -> None:
+        await self._send(self._take_queue())
+
+    async def commit(self) -> None:
+        """Send what is left together with the COMMIT. Raises Unavailable when it did not go through."""
+        if self._connection is None and not self._queue:
+            return
+        commit = _literal("commit")
+        await self._send([*self._take_queue(), commit])
+        self._done = True
+        if commit.tag != b"COMMIT":  # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction
+            raise Unavailable("The transaction had failed before it was committed; nothing was changed.")
+
+    async def close(self) -> None:
+        """Give the connection back, rolling back whatever was not committed."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if not self._done and not connection.closed:
+                await connection.exchange([_literal("rollback")])
+        except psycopg.Error:
+            await connection.close()  # a connection that cannot even roll back is of no use to anybody
+        finally:
+            await self._pool.give_back(connection)
+
+    def _take_queue(self) -> list[Pending]:
+        queue, self._queue = self._queue, []
+        return queue
+
+    async def _send(self, queue: list[Pending]) -> None:
+        if self._connection is None:
+            self._connection = await self._pool.take()
+            queue = [*self._opening(), *queue]
+        if not queue:
+            return
+        try:
+            await self._connection.exchange(queue)
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+
+class Tx(_Open):
+    """A transaction of one tenant."""
+
+    _tenant: Tenant | None = None
+    _emitted = False
+
+    def __init__(self, engine: Engine, tenant_id: UUID, actor: Actor, request_id: str | None) -> None:
+        super().__init__(engine, actor, request_id)
+        self.tenant_id = tenant_id
+        self._pool = engine._app
+
+    def _opening(self) -> list[Pending]:
+        return [*super()._opening(), _set_tenant(self.tenant_id)]
+
+    async def tenant(self) -> Tenant:
+        """The tenant as it is in this transaction, asked for together with whatever is queued.
+
+        Every write begins here. Raises TenantSuspended, or TenantNotFound when it was deleted.
+        """
+        if self._tenant is None:
+            row = await self.one(tenants.BY_ID, self.tenant_id)
+            if row is None:
+                raise TenantNotFound(f"There is no tenant {self.tenant_id}.")
+            self._tenant = tenants.from_row(row)
+            self.engine.snapshots.put(self._tenant)
+        if self._tenant.status != "active":
+            raise TenantSuspended(f"The tenant {self._tenant.slug} is {self._tenant.status}: it can only be read.")
+        return self._tenant
+
+    def emit(self, event: Event) -> None:
+        """Append an event to the log, in this transaction."""
+        assert self._tenant is not None, "a write begins with tx.tenant(), which checks that the tenant may write"
+        self.queue(
+            events.APPEND,
+            *events.row(
+                event, tenant_id=self.tenant_id, actor=self.actor, request_id=self.request_id, clock=self.clock
+            ),
+        )
+
+    def new_id(self) -> UUID:
+        """An id for a row made now."""
+        return ids.uuid7(self.clock.now())
+
+
+class ReadTx(_Base):
+    """Reads of one tenant.
+
+    Each exchange is a transaction of its own (at READ COMMITTED each statement sees its own moment anyway),
+    so no connection is held between questions, the COMMIT travels with the question,
+    and a question whose connection was lost is simply asked again, once.
+    """
+
+    def __init__(self, engine: Engine, tenant_id: UUID, actor: Actor, request_id: str | None) -> None:
+        super().__init__(engine, actor, request_id)
+        self.tenant_id = tenant_id
+        self._tenant = engine.snapshots.get(tenant_id)
+
+    async def tenant(self) -> Tenant:
+        """The tenant, at most a second old."""
+        if self._tenant is None:
+            await self.flush()
+        assert self._tenant is not None
+        return self._tenant
+
+    async def flush(self) -> None:
+        pool, questions = self.engine._app, self._queue
+        self._queue = []
+        who = None if self._tenant else Pending(tenants.BY_ID, (self.tenant_id,))
+        queue = [
+            _literal("begin read only"),
+            *map(_literal, pool.become),
+            _set_tenant(self.tenant_id),
+            *([who] if who else []),
+            *questions,
+            _literal("commit"),
+        ]
+        await self._ask(pool, queue)
+        if who is not None:
+            if not who.rows:
+                raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
+            self._tenant = tenants.from_row(who.rows[0])
+            self.engine.snapshots.put(self._tenant)
+
+    async def _ask(self, pool: _Pool, queue: Sequence[Pending]) -> None:
+        for last_try in (False, True):
+            connection = await pool.take()
+            try:
+                return await connection.exchange(queue)
+            except psycopg.Error as error:
+                if last_try or not (connection.closed or error.sqlstate == STALE_PLAN):
+                    raise translate(error) from error
+            finally:
+                await pool.give_back(connection)
+
+
+class SystemTx(_Open):
+    """A transaction across tenants, as the second role."""
+
+    def __init__(self, engine: Engine, actor: Actor) -> None:
+        super().__init__(engine, actor, None)
+        self._pool = engine._system
+
+    def emit(self, tenant_id: UUID, event: Event) -> None:
+        """Append an event to a tenant's log, in this transaction."""
+        self.queue(
+            events.APPEND,
+            *events.row(event, tenant_id=tenant_id, actor=self.actor, request_id=None, clock=self.clock),
+        )
+
+    def new_id(self) -> UUID:
+        """An id for a row made now."""
+        return ids.uuid7(self.clock.now())
+
+
+def _literal(sql: str) -> Pending:
+    """A statement of the transaction's own, not worth preparing."""
+    return Pending(sql, (), prepared=False)
+
+
+def _set_tenant(tenant_id: UUID) -> Pending:
+    # SET takes no parameters; a UUID's own text needs no quoting. Local, so that it ends with the transaction.
+    return _literal(f"set local app.tenant_id = '{tenant_id}'")
+
+
+# A prepared statement's table was altered by a migration; the connection has forgotten it (see Connection.exchange).
+STALE_PLAN: Final = "0A000"
+
+# What means "not now" rather than "not so": the server is gone, starting, full, read-only, or gave way to another.
+_PASSING: Final = (
+    psycopg.errors.OperationalError,
+    psycopg.errors.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.FeatureNotSupported,
+)
+
+_LOST_STATEMENT: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
+
+
+def translate(error: psycopg.Error) -> Exception:
+    """PostgreSQL's error as one of the engine's own, or itself when it is a fault of ours."""
+    known = for_constraint(error.diag.constraint_name)
+    if known is not None:
+        return known
+    if isinstance(error, _LOST_STATEMENT):
+        return Unavailable(
+            "The database is behind a pooler that does not keep prepared statements: "
+            "set BELLBIRD_PREPARED_STATEMENTS=false."
+        )
+    if isinstance(error, _PASSING):
+        return Unavailable()
+    return error
+
+
+Reader = Tx | ReadTx

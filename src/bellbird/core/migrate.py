@@ -1,0 +1,142 @@
+"""Migrations: Alembic runs them, they are SQL, and `tenant_table()` gives every tenant's table the same walls."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from bellbird.core import ids
+from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE
+
+VERSIONS: Final = Path(__file__).parent.parent / "migrations" / "versions"
+
+# The one policy (decision 4). It is strict: without a tenant the setting is missing, and that is an error.
+OWN_TENANT: Final = "tenant_id = current_setting('app.tenant_id')::uuid"
+
+# How many months ahead of today the event log has partitions. Rows beyond go to the default partition.
+MONTHS_AHEAD: Final = 12
+
+
+def latest() -> str:
+    """The revision that this version of Bellbird needs."""
+    return sorted(path.stem for path in VERSIONS.glob("[0-9]*.py"))[-1].partition("_")[0]
+
+
+def current(conninfo: str) -> str | None:
+    """The revision a database is at; None when Bellbird has never been set up in it."""
+    with psycopg.connect(conninfo, connect_timeout=5) as connection:
+        found = connection.execute("select to_regclass('alembic_version')").fetchone()
+        if found is None or found[0] is None:
+            return None
+        row = connection.execute("select version_num from alembic_version").fetchone()
+        return row[0] if row else None
+
+
+def upgrade(conninfo: str) -> None:
+    """Bring the database to `latest()`, one migrator at a time, and make the months ahead.
+
+    The login needs to own the database (or be superuser) and, the first time, to be able to create roles.
+    """
+    # Alembic and SQLAlchemy take 20 MB and half a second: only those who migrate pay for them.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(VERSIONS.parent))
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(hashtext('bellbird migrations'))")
+        config.attributes["conninfo"] = conninfo
+        command.upgrade(config, "head")
+        ensure_months(connection)
+
+
+def ensure_months(connection: psycopg.Connection[Any], today: datetime | None = None) -> list[str]:
+    """Make the monthly partitions of the event log up to MONTHS_AHEAD; returns the names of the new ones."""
+    month = (today or datetime.now(UTC)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    made = []
+    for _ in range(MONTHS_AHEAD + 1):
+        following = (month + timedelta(days=32)).replace(day=1)
+        name = f"events_default_{month:%Y_%m}"
+        first, beyond = ids.first_at(month), ids.first_at(following)
+        # Events of a month that had no partition in time stay in the default one, where they are found as well.
+        needless = connection.execute(
+            "select to_regclass(%s) is not null or exists (select from events_default_rest where id >= %s and id < %s)",
+            [name, first, beyond],
+        ).fetchone()
+        if needless == (False,):
+            bounds = f"from ('{first}') to ('{beyond}')"
+            connection.execute(f"create table {name} partition of events_default for values {bounds}")  # type: ignore[arg-type]
+            for statement in walls(name):
+                connection.execute(statement)  # type: ignore[arg-type]
+            made.append(name)
+        month = following
+    return made
+
+
+def tenant_table(
+    name: str,
+    columns: str,
+    *,
+    app_may: str = "select, insert, update, delete",
+    partition: str | None = None,
+    indexes: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The statements that make a table of tenants' rows: keys, row-level security, grants, indexes.
+
+    `columns` is what comes between `tenant_id` and the primary key `(tenant_id, id)`.
+    `partition` is `"list"` (by tenant, with a default) or `"month"` (by tenant, and by month of the id below that).
+    `indexes` maps a name to what follows `on {table}`; a name that starts with `unique ` makes a unique index.
+    """
+    default = f"{name}_default"
+    by_list = " partition by list (tenant_id)" if partition else ""
+    statements = [
+        f"create table {name} (tenant_id uuid not null, {columns}, primary key (tenant_id, id)){by_list}",
+        *walls(name),
+        f"grant {app_may} on {name} to {APP_ROLE}",
+        f"grant select, insert, update, delete on {name} to {SYSTEM_ROLE}",
+    ]
+    if partition:
+        by_month = " partition by range (id)" if partition == "month" else ""
+        statements += [f"create table {default} partition of {name} default{by_month}", *walls(default)]
+    if partition == "month":
+        statements += [f"create table {default}_rest partition of {default} default", *walls(f"{default}_rest")]
+    for title, definition in (indexes or {}).items():
+        unique, _, index = title.rpartition(" ")
+        if partition == "list":
+            # The partition's index is named after its parent's, so that a violation can be told by name.
+            statements += [
+                f"create {unique} index {index} on only {name} {definition}",
+                f"create {unique} index {default}__{index} on {default} {definition}",
+                f"alter index {index} attach partition {default}__{index}",
+            ]
+        else:
+            statements.append(f"create {unique} index {index} on {name} {definition}")
+    return statements
+
+
+def walls(table: str, predicate: str = OWN_TENANT) -> list[str]:
+    """Row-level security, forced on the owner too: the app sees its own tenant, the system role every one."""
+    return [
+        f"alter table {table} enable row level security",
+        f"alter table {table} force row level security",
+        f"create policy own_tenant on {table} to {APP_ROLE} using ({predicate})",
+        f"create policy every_tenant on {table} to {SYSTEM_ROLE} using (true)",
+    ]
+
+
+def tenant_view(name: str, table: str) -> list[str]:
+    """The statements that make a view of a tenant table through which indexes of any kind can be used.
+
+    Under row-level security PostgreSQL uses an index only for operators marked leakproof,
+    and neither `text[] @>` nor `like` is: a lookup would read the whole tenant (ADR 6).
+    The view holds the same predicate as the policy, is owned by the system role, and can only be read.
+    """
+    return [
+        f"create view {name} as select * from {table} where {OWN_TENANT}",
+        f"grant create on schema public to {SYSTEM_ROLE}",
+        f"alter view {name} owner to {SYSTEM_ROLE}",
+        f"revoke create on schema public from {SYSTEM_ROLE}",
+        f"grant select on {name} to {APP_ROLE}",
+    ]

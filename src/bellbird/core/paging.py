@@ -1,0 +1,115 @@
+"""Keyset paging: a page starts where the last one ended, however many rows come and go in between.
+
+A cursor is opaque, but no secret: it holds the sort key of the row at the page's edge,
+and a checksum that ties it to the tenant and the query it was made for.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from bellbird.core.errors import InvalidInput
+
+MAX_LIMIT: Final = 200
+DEFAULT_LIMIT: Final = 50
+
+# Up to this many rows are counted, beyond it the planner's estimate is given: never a slow COUNT.
+EXACT_TO: Final = 10_000
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many there are in all: counted up to 10,000, estimated (`exact` false) above."""
+
+    count: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A stretch of a list, with the cursors of the pages after and before it (null at the ends)."""
+
+    data: tuple[Item, ...]
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+    total: Total | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a page begins: behind the row with this sort key, or (`backward`) before it."""
+
+    key: tuple[Any, ...]
+    backward: bool = False
+
+
+def encode(edge: Edge, fingerprint: bytes) -> str:
+    """The cursor for an edge of the query with this fingerprint."""
+    payload = msgspec.json.encode([edge.backward, *edge.key])
+    return base64.urlsafe_b64encode(_checksum(payload, fingerprint) + payload).decode().rstrip("=")
+
+
+def decode(cursor: str, fingerprint: bytes, length: int) -> Edge:
+    """The edge a cursor stands for, whose key has `length` parts. Raises InvalidInput when it is another query's."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        checksum, payload = raw[:8], raw[8:]
+        if checksum != _checksum(payload, fingerprint):
+            raise InvalidInput.at(
+                "cursor",
+                "belongs to another list: use it with the same tenant, filter, sort and q that it came from",
+                code="invalid_cursor",
+            )
+        backward, *key = msgspec.json.decode(payload)
+    except (binascii.Error, UnicodeEncodeError, ValueError, msgspec.DecodeError):
+        raise InvalidInput.at(
+            "cursor", "is not a cursor: use next_cursor or previous_cursor of a page as it is", code="invalid_cursor"
+        ) from None
+    if len(key) != length:
+        raise InvalidInput.at("cursor", "belongs to another version of this list; start again", code="invalid_cursor")
+    return Edge(tuple(key), bool(backward))
+
+
+def fingerprint(*parts: Any) -> bytes:
+    """What a cursor is tied to: the tenant, and everything that decides which rows come in which order."""
+    return blake2b(msgspec.json.encode(parts, enc_hook=str), digest_size=16).digest()
+
+
+def limit(value: Any) -> int:
+    """A page's size. Raises InvalidInput."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise InvalidInput.at("limit", f"must be a number from 1 to {MAX_LIMIT}, not {value!r}") from None
+    if not 1 <= number <= MAX_LIMIT:
+        raise InvalidInput.at("limit", f"must be from 1 to {MAX_LIMIT}, not {value}")
+    return number
+
+
+def assemble(
+    rows: Sequence[tuple[Item, tuple[Any, ...]]], limit: int, edge: Edge | None, mark: bytes
+) -> tuple[tuple[Item, ...], str | None, str | None]:
+    """A page from up to `limit + 1` items with their keys, in the order they were read from the edge on."""
+    more, rows = len(rows) > limit, rows[:limit]
+    backward = edge is not None and edge.backward
+    if backward:
+        rows = rows[::-1]
+    after = more if not backward else True
+    before = more if backward else edge is not None
+    return (
+        tuple(item for item, _ in rows),
+        encode(Edge(rows[-1][1]), mark) if rows and after else None,
+        encode(Edge(rows[0][1], backward=True), mark) if rows and before else None,
+    )
+
+
+def _checksum(payload: bytes, fingerprint: bytes) -> bytes:
+    return blake2b(payload, key=fingerprint, digest_size=8).digest()

@@ -1,0 +1,73 @@
+"""What a tenant is to the engine: a name, a status and the settings that every write obeys."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+DuplicatePolicy = Literal["allow", "warn", "reject"]
+TenantStatus = Literal["active", "suspended", "deleting"]
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class CallingHours:
+    """When the tenant's people may call, in the contact's own time, as `"09:00-20:00"`; None: not on that day."""
+
+    monday: str | None = "09:00-20:00"
+    tuesday: str | None = "09:00-20:00"
+    wednesday: str | None = "09:00-20:00"
+    thursday: str | None = "09:00-20:00"
+    friday: str | None = "09:00-20:00"
+    saturday: str | None = "09:00-17:00"
+    sunday: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """What a tenant may change about how Bellbird treats it.
+
+    `default_region` is the country in which national phone numbers are read;
+    numbers of any region outside `allowed_regions` are refused (empty: every region is welcome).
+    """
+
+    default_region: str = "AU"
+    allowed_regions: tuple[str, ...] = ("AU", "NZ")
+    duplicate_policy: DuplicatePolicy = "allow"
+    max_phones: Limit = 10
+    max_emails: Limit = 10
+    max_addresses: Limit = 10
+    timezone: str = "Australia/Sydney"
+    calling_hours: CallingHours = field(default_factory=CallingHours)
+    keep_deleted_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One customer of the deployment: its rows are never seen by another."""
+
+    id: UUID
+    slug: str
+    name: str
+    status: TenantStatus
+    settings: TenantSettings
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+COLUMNS = "id, slug, name, status, settings, version, created_at, updated_at"
+
+# Row-level security limits this to the transaction's own tenant; the operator's role sees all.
+BY_ID = f"select {COLUMNS} from tenants where id = $1"
+
+_decode_settings = msgspec.json.Decoder(TenantSettings).decode
+
+
+def from_row(row: tuple[Any, ...]) -> Tenant:
+    """A row of `COLUMNS` as a Tenant."""
+    id, slug, name, status, settings, version, created_at, updated_at = row
+    return Tenant(id, slug, name, status, _decode_settings(settings), version, created_at, updated_at)

@@ -1,0 +1,89 @@
+"""Request bodies: JSON into the shapes, with every fault at once and a pointer to each."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import UnionType
+from typing import Any, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from msgspec import UNSET, UnsetType
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from bellbird.core.errors import Fault, InvalidInput, MalformedBody
+
+Shape = TypeVar("Shape")
+
+# How many faults one answer lists.
+MAX_FAULTS = 50
+
+
+def reader(shape: type[Shape]) -> Callable[[bytes], Shape]:
+    """A function from a JSON body to a dataclass; in one with UNSET defaults, what is absent stays UNSET.
+
+    It raises MalformedBody when the body is not JSON, InvalidInput with a pointer to each fault otherwise.
+    """
+    hints = get_type_hints(shape)
+    names = [field.name for field in fields(shape)]  # type: ignore[arg-type]
+    is_patch = any(field.default is UNSET for field in fields(shape))  # type: ignore[arg-type]
+    body: Any = shape
+    if is_patch:
+        present = {name: _without_unset(hints[name]) for name in names}
+        body = TypedDict(shape.__name__, present, total=False)  # type: ignore[operator]
+        body.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    adapter: TypeAdapter[Any] = TypeAdapter(body)
+
+    def read(raw: bytes) -> Shape:
+        try:
+            value = adapter.validate_json(raw)
+        except ValidationError as error:
+            raise _refusal(error, shape) from None
+        return shape(**value) if is_patch else value
+
+    return read
+
+
+def _without_unset(hint: Any) -> Any:
+    return Union[tuple(part for part in get_args(hint) if part is not UnsetType)]  # noqa: UP007: built at run time
+
+
+def _refusal(error: ValidationError, shape: type) -> InvalidInput:
+    found = error.errors(include_url=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        message = found[0]["msg"].removeprefix("Invalid JSON: ")
+        return MalformedBody(f"The body is not JSON that can be read: {message}.")
+    faults = [_fault(each["type"], each["loc"], each["msg"], each["input"], shape) for each in found]
+    return InvalidInput(faults=faults[:MAX_FAULTS])
+
+
+def _fault(kind: str, path: Sequence[str | int], message: str, given: Any, shape: type) -> Fault:
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = _known_at(path[:-1], shape)
+        near = difflib.get_close_matches(str(path[-1]), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" if known else ""
+        return Fault("unknown_field", f"there is no such field{hint}", pointer=pointer)
+    if kind in ("missing", "missing_argument"):
+        return Fault("missing_field", "is needed", pointer=pointer)
+    message = message.removeprefix("Input should be ").removeprefix("Value error, ")
+    shown = repr(given if not isinstance(given, str) or len(given) <= 60 else given[:60] + "…")
+    return Fault("invalid_type", f"must be {message}, not {shown[:80]}", pointer=pointer)
+
+
+def _known_at(path: Sequence[str | int], shape: Any) -> list[str]:
+    """The names of the fields of the object at a path inside a shape."""
+    for part in path:
+        if isinstance(part, str):
+            shape = get_type_hints(shape).get(part) if is_dataclass(shape) else None
+        while get_origin(shape) in (UnionType, Union, tuple, list):
+            shape = next((each for each in get_args(shape) if _leads_on(each)), None)
+    return [field.name for field in fields(shape)] if is_dataclass(shape) else []
+
+
+def _leads_on(hint: Any) -> bool:
+    return is_dataclass(hint) or get_origin(hint) in (tuple, list)
+
+
+def as_problem(fault: Fault) -> Mapping[str, str]:
+    """A fault as the API shows it: where, what, and a code for programs. Pointers are URI fragments (RFC 6901, 6)."""
+    where = {"parameter": fault.parameter} if fault.parameter else {"pointer": f"#{fault.pointer}"}
+    return {**where, "detail": fault.message, "code": fault.code}

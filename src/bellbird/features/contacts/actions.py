@@ -1,0 +1,326 @@
+"""Writing contacts: each verb checks, writes and records its event in the caller's transaction.
+
+What a verb queued is sent with the transaction's next question or its COMMIT;
+an error that only PostgreSQL can see (`ExternalIdTaken`) is raised there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final
+from uuid import UUID
+
+from bellbird.core.engine import SystemTx, Tx
+from bellbird.core.errors import InvalidInput, VersionMismatch
+from bellbird.core.events import Event
+from bellbird.core.tenants import DuplicatePolicy, TenantSettings
+from bellbird.features.contacts import cleaning
+from bellbird.features.contacts.models import (
+    AmbiguousMatch,
+    Contact,
+    ContactNotFound,
+    ContactPatch,
+    DuplicateContact,
+    ExternalIdTaken,
+    MatchBy,
+    NewContact,
+)
+from bellbird.features.contacts.rows import COLUMNS, DERIVED, from_row, to_row
+
+# What an event's `changes` may name. The rest (version, timestamps) the event itself tells.
+RECORDED: Final = tuple(cleaning.PATCHABLE)
+
+_WRITTEN = [name.strip() for name in f"{COLUMNS}, {DERIVED}".split(",")]
+
+INSERT = f"""
+insert into contacts (tenant_id, {COLUMNS}, {DERIVED})
+values ($1, {", ".join(f"${number}" for number in range(2, len(_WRITTEN) + 2))})
+"""
+
+
+async def create(tx: Tx, new: NewContact) -> Contact:
+    """Add a contact and record `contact.created`.
+
+    Raises InvalidInput with every fault, DuplicateContact under the policy `reject`, ExternalIdTaken.
+    """
+    tx.require("contacts:write")
+    settings = (await tx.tenant()).settings
+    contact = cleaning.make(new, settings, id=tx.new_id(), now=_now(tx))
+    duplicates = await _claim(tx, contact, settings.duplicate_policy)
+    _insert(tx, contact)
+    return replace(contact, duplicates=duplicates) if duplicates else contact
+
+
+def _insert(tx: Tx, contact: Contact) -> None:
+    tx.queue(INSERT, tx.tenant_id, *to_row(contact))
+    tx.emit(Event("contact.created", contact.id, contact.id, changes=_difference(None, contact)))
+
+
+# The id, the kind of row and when it was made stay as they are; FOR UPDATE has locked the row.
+UPDATE = f"""
+update contacts
+set {", ".join(f"{name} = ${number}" for number, name in enumerate(_WRITTEN, 2))}
+where tenant_id = $1 and id = $2
+"""
+
+LOCK = f"""
+select {COLUMNS}
+from contacts
+where tenant_id = $1 and id = $2
+for update
+"""
+
+
+async def update(tx: Tx, id: UUID, patch: ContactPatch, *, version: int | None = None) -> Contact:
+    """Change a contact and record `contact.updated`; a patch that changes nothing writes nothing.
+
+    Raises ContactNotFound, VersionMismatch when `version` is given and no longer the current one,
+    InvalidInput, DuplicateContact, ExternalIdTaken.
+    """
+    tx.require("contacts:write")
+    contact, settings = await _locked(tx, id, version=version)
+    return await _change(tx, contact, patch, settings)
+
+
+async def _change(tx: Tx, contact: Contact, patch: ContactPatch, settings: TenantSettings) -> Contact:
+    changed = cleaning.change(contact, patch, settings, now=_now(tx))
+    if changed is contact:
+        return contact
+    gained = replace(
+        changed,
+        phones=tuple(phone for phone in changed.phones if phone.number not in {had.number for had in contact.phones}),
+        emails=tuple(email for email in changed.emails if email.address not in {had.address for had in contact.emails}),
+    )
+    duplicates = await _claim(tx, gained, settings.duplicate_policy)
+    tx.queue(UPDATE, tx.tenant_id, *to_row(changed))
+    tx.emit(Event("contact.updated", contact.id, contact.id, changes=_difference(contact, changed)))
+    return replace(changed, duplicates=duplicates) if duplicates else changed
+
+
+DELETE = """
+update contacts
+set deleted_at = $3, updated_at = $3, version = version + 1
+where tenant_id = $1 and id = $2
+"""
+
+
+async def delete(tx: Tx, id: UUID, *, version: int | None = None) -> None:
+    """Take a contact out of lists and search, and record `contact.deleted`; it can be restored until it is purged.
+
+    Raises ContactNotFound, VersionMismatch.
+    """
+    tx.require("contacts:write")
+    await _locked(tx, id, version=version)
+    tx.queue(DELETE, tx.tenant_id, id, _now(tx))
+    tx.emit(Event("contact.deleted", id, id))
+
+
+async def restore(tx: Tx, id: UUID) -> Contact:
+    """Bring a deleted contact back and record `contact.restored`; one that is not deleted is returned as it is.
+
+    Raises ContactNotFound when it was purged or its time to be restored is over,
+    DuplicateContact or ExternalIdTaken when another contact has taken its place.
+    """
+    tx.require("contacts:write")
+    contact, settings = await _locked(tx, id, deleted=True)
+    if contact.deleted_at is None:
+        return contact
+    if contact.deleted_at < _now(tx) - timedelta(days=settings.keep_deleted_days):
+        raise ContactNotFound(f"The contact {id} was deleted more than {settings.keep_deleted_days} days ago.")
+    restored = replace(contact, deleted_at=None, version=contact.version + 1, updated_at=_now(tx))
+    duplicates = await _claim(tx, restored, settings.duplicate_policy)
+    tx.queue(UPDATE, tx.tenant_id, *to_row(restored))
+    tx.emit(Event("contact.restored", id, id))
+    return replace(restored, duplicates=duplicates) if duplicates else restored
+
+
+PURGE = "delete from contacts where tenant_id = $1 and id = $2"
+FORGET = "select forget_contact($1, $2)"
+
+
+async def purge(tx: Tx, id: UUID) -> None:
+    """Erase a contact, deleted or not, and every copy of its data; only `contact.purged` stays, without any of it.
+
+    Raises ContactNotFound.
+    """
+    tx.require("contacts:purge")
+    await _locked(tx, id, deleted=True)
+    tx.queue(PURGE, tx.tenant_id, id)
+    tx.queue(FORGET, tx.tenant_id, id)
+    tx.emit(Event("contact.purged", id, id))
+
+
+EXPIRED = """
+select c.id
+from contacts c
+where c.tenant_id = $1 and c.deleted_at < $2
+order by c.deleted_at
+limit 500
+"""
+
+
+async def expired(tx: Tx) -> list[UUID]:
+    """Up to 500 deleted contacts whose time to be restored is over: what a sweep purges next."""
+    tx.require("contacts:purge")
+    settings = (await tx.tenant()).settings
+    rows = await tx.all(EXPIRED, tx.tenant_id, _now(tx) - timedelta(days=settings.keep_deleted_days))
+    return [row[0] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """What an upsert came to: the contact, and whether it is new."""
+
+    contact: Contact
+    created: bool
+
+
+async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
+    """Update the contact that has one of `new`'s e-mails or phones, or its external id; make it when there is none.
+
+    On a contact found, the fields that are given replace what was there; phones and e-mails are added to those it
+    has, and `custom` and `preferences` merge, so that nothing known is lost. However many ask at once, one is made.
+    Raises AmbiguousMatch when several contacts match, and what `create` and `update` raise.
+    """
+    tx.require("contacts:write")
+    settings = (await tx.tenant()).settings
+    contact = cleaning.make(new, settings, id=tx.new_id(), now=_now(tx))
+    keys = _keys(contact, match)
+    if not keys:
+        raise InvalidInput.at("match", f"is {match}, but the contact has none to match by")
+    # Everything the contact has is locked at once and in order, so that two upserts cannot wait for each other.
+    _lock(tx, {*keys, *_keys(contact, "email"), *_keys(contact, "phone")})
+    found = await tx.all(_MATCHES[match], tx.tenant_id, [value for _, value in keys])
+    if len(found) > 1:
+        ids = ", ".join(str(row[0]) for row in found)
+        raise AmbiguousMatch(f"More than one contact matches by {match}: {ids}.", contacts=[row[0] for row in found])
+    if found:
+        existing = from_row(found[0])
+        return Upserted(await _change(tx, existing, _addition(existing, contact, new), settings), created=False)
+    duplicates = await _claim(tx, contact, settings.duplicate_policy)
+    _insert(tx, contact)
+    return Upserted(replace(contact, duplicates=duplicates) if duplicates else contact, created=True)
+
+
+# Not through the view: a row can only be locked in its table. The ids are found by the view's indexes first.
+_MATCHES: Final[dict[MatchBy, str]] = {
+    match: f"""
+select {COLUMNS}
+from contacts
+where tenant_id = $1 and deleted_at is null and id = any(array(
+  select id from tenant_contacts where tenant_id = $1 and deleted_at is null and {condition} limit 10))
+order by id
+for update
+"""
+    for match, condition in {
+        "email": "email_addresses && $2::text[]",
+        "phone": "phone_numbers && $2::text[]",
+        "external_id": "external_id = any($2::text[])",
+    }.items()
+}
+
+
+def _addition(existing: Contact, contact: Contact, new: NewContact) -> ContactPatch:
+    """What an upsert changes on the contact it found."""
+    given = {
+        name: getattr(contact, name)
+        for name in cleaning.PATCHABLE
+        if getattr(new, name) and name not in ("kind", "phones", "emails")
+    }
+    numbers = {(phone.number, phone.extension) for phone in existing.phones}
+    addresses = {email.address for email in existing.emails}
+    phones = [phone for phone in contact.phones if (phone.number, phone.extension) not in numbers]
+    emails = [email for email in contact.emails if email.address not in addresses]
+    if phones:
+        given["phones"] = (*existing.phones, *(replace(phone, primary=False) for phone in phones))
+    if emails:
+        given["emails"] = (*existing.emails, *(replace(email, primary=False) for email in emails))
+    return ContactPatch(**given)
+
+
+async def _locked(
+    tx: Tx, id: UUID, *, version: int | None = None, deleted: bool = False
+) -> tuple[Contact, TenantSettings]:
+    """The contact, locked until the transaction ends, and the tenant's settings, in one round trip."""
+    asked = tx.queue(LOCK, tx.tenant_id, id)
+    tenant = await tx.tenant()
+    if not asked.rows:
+        await tx.flush()
+    contact = from_row(asked.rows[0]) if asked.rows else None
+    if contact is None or (contact.deleted_at is not None and not deleted):
+        raise ContactNotFound(f"There is no contact {id}.")
+    if version is not None and version != contact.version:
+        raise VersionMismatch(
+            f"The contact is at version {contact.version}; your change was made to version {version}.", current=contact
+        )
+    return contact, tenant.settings
+
+
+SHARING = """
+select id, phone_numbers && $2::text[], email_addresses && $3::text[]
+from tenant_contacts
+where tenant_id = $1 and deleted_at is null and id <> $4
+  and (phone_numbers && $2::text[] or email_addresses && $3::text[])
+order by id
+limit 20
+"""
+
+
+async def _claim(tx: Tx, contact: Contact, policy: DuplicatePolicy) -> tuple[UUID, ...]:
+    """Hold the contact's numbers and addresses against whoever adds them at this moment; returns who has them already.
+
+    Raises DuplicateContact under the policy `reject`.
+    """
+    if policy == "allow" or not (contact.phones or contact.emails):
+        return ()
+    phones, emails = _keys(contact, "phone"), _keys(contact, "email")
+    _lock(tx, {*phones, *emails})
+    # A statement of its own: it sees what was committed while the locks were waited for.
+    rows = await tx.all(SHARING, tx.tenant_id, [n for _, n in phones], [a for _, a in emails], contact.id)
+    if rows and policy == "reject":
+        shared = " and ".join(
+            what for at, what in ((1, "a phone number"), (2, "an e-mail address")) if any(row[at] for row in rows)
+        )
+        ids = ", ".join(str(row[0]) for row in rows)
+        raise DuplicateContact(f"{shared.capitalize()} is shared with {ids}.", contacts=[row[0] for row in rows])
+    return tuple(row[0] for row in rows)
+
+
+def _keys(contact: Contact, match: MatchBy) -> list[tuple[str, str]]:
+    """What a contact can be matched by, in its normal form."""
+    if match == "external_id":
+        return [("external_id", contact.external_id)] if contact.external_id else []
+    if match == "phone":
+        return [("phone", phone.number) for phone in contact.phones]
+    return [("email", cleaning.email_key(email.address)) for email in contact.emails]
+
+
+HOLD = "select pg_advisory_xact_lock($1)"
+
+
+def _lock(tx: Tx, keys: Iterable[tuple[str, str]]) -> None:
+    """Queue locks on normalised values, each tenant's apart, always in the same order."""
+    numbers = {
+        int.from_bytes(blake2b(f"{tx.tenant_id}/{kind}/{value}".encode(), digest_size=8).digest(), signed=True)
+        for kind, value in keys
+    }
+    for number in sorted(numbers):
+        tx.queue(HOLD, number)
+
+
+def _difference(old: Contact | None, new: Contact) -> dict[str, tuple[Any, Any]]:
+    """`{field: [old, new]}` of what differs; of a new contact, of what it has."""
+    changes = {}
+    for name in RECORDED:
+        after = getattr(new, name)
+        before = getattr(old, name) if old else None
+        if before != after and (old or after):
+            changes[name] = (before, after)
+    return changes
+
+
+def _now(tx: Tx | SystemTx) -> datetime:
+    """The present, to the millisecond, as ids have it: created_at and the id's own time are then the same."""
+    now = tx.clock.now()
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -1,0 +1,219 @@
+"""What contacts can be filtered and sorted by."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from bellbird.core import emails, ids, phones, text
+from bellbird.core.connection import Parameter
+from bellbird.core.emails import InvalidEmail
+from bellbird.core.filters import Field, Fields, Operator, Read, by, by_list, read_boolean
+from bellbird.core.phones import InvalidPhone
+from bellbird.core.tenants import TenantSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order of contacts: an indexed column, then the id; `read` checks the column's part of a cursor."""
+
+    column: str
+    read: Callable[[Any], Parameter]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text, not {value!r}")
+    if "\0" in value or not value.isprintable():
+        raise ValueError("may not contain control characters")
+    if len(value) > 500:
+        raise ValueError("is longer than 500 characters")
+    return value.strip()
+
+
+def escape_like(literal: str) -> str:
+    """Text as the literal part of a LIKE pattern."""
+    return literal.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _uuid(value: Any) -> UUID:
+    try:
+        return UUID(value) if isinstance(value, str) else UUID("")
+    except ValueError:
+        raise ValueError(f"must be a UUID, not {value!r}") from None
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a time such as 2026-12-31T09:00:00Z or a date, not {value!r}") from None
+    if moment.year < 1970 or moment.year > 9000:
+        raise ValueError(f"must be between the years 1970 and 9000, not {value!r}")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a date such as 1990-12-31, not {value!r}") from None
+
+
+def _number(value: Any) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not number.is_integer() or abs(number) > 2**31:
+        raise ValueError(f"must be a whole number, not {value!r}")
+    return int(number)
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return read
+
+
+def _exists(has: str) -> Operator:
+    return by(f"({has}) = {{}}", read_boolean)
+
+
+def _exact(column: str, read: Read, kind: str) -> Field:
+    return {
+        "eq": by(f"{column} = {{}}", read),
+        "ne": by(f"{column} is distinct from {{}}", read),
+        "in": by_list(f"{column} = any({{}}::{kind}[])", read),
+        "exists": _exists(f"{column} is not null"),
+    }
+
+
+def _range(column: str, read: Read, kind: str) -> Field:
+    signs = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+    return {**_exact(column, read, kind), **{name: by(f"{column} {sign} {{}}", read) for name, sign in signs.items()}}
+
+
+def _list(column: str, read: Read) -> Field:
+    """An array behind the GIN index."""
+    return {
+        "eq": by(f"{column} @> array[{{}}]::text[]", read),
+        "ne": by(f"not {column} @> array[{{}}]::text[]", read),
+        "in": by_list(f"{column} && {{}}::text[]", read),
+        "exists": _exists(f"cardinality({column}) > 0"),
+    }
+
+
+def _words(column: str) -> Field:
+    """A short text, compared without regard to case, as people mean it.
+
+    Each comparison also says what must then be in search_text, which is what the index can look for.
+    """
+
+    def pattern(before: str, after: str, hint: str) -> Callable[[Any], tuple[Parameter, ...]]:
+        def read(value: Any) -> tuple[Parameter, ...]:
+            given = _text(value)
+            longest = max(text.words(given), key=len, default="")
+            return before + escape_like(given.lower()) + after, f"%{hint}{longest}%"
+
+        return read
+
+    matches = f"(lower({column}) like {{}} and search_text like {{}})"
+    return {
+        "eq": Operator(matches, pattern("", "", " ")),
+        "ne": by(f"lower({column}) is distinct from {{}}", lambda value: _text(value).lower()),
+        "in": by_list(f"lower({column}) = any({{}}::text[])", lambda value: _text(value).lower()),
+        "contains": Operator(matches, pattern("%", "%", "")),
+        "starts_with": Operator(matches, pattern("", "%", " ")),
+        "exists": _exists(f"{column} is not null"),
+    }
+
+
+def _in_address(part: str) -> Field:
+    def read(value: Any) -> bytes:
+        return msgspec.json.encode([{part: _text(value)}])
+
+    return {"eq": by("addresses @> {}::jsonb", read), "ne": by("not addresses @> {}::jsonb", read)}
+
+
+def _made_from(value: Any) -> UUID:
+    """The first id of the moment, or of the millisecond after it when it lies inside one."""
+    moment = _moment(value)
+    return ids.first_at(moment + timedelta(microseconds=-moment.microsecond % 1000))
+
+
+def _made_after(value: Any) -> UUID:
+    return ids.first_at(_moment(value) + timedelta(milliseconds=1))
+
+
+# An id carries the millisecond of its making, so the primary key serves as the index on created_at.
+_CREATED: Final[Field] = {
+    "gte": by("id >= {}", _made_from),
+    "gt": by("id >= {}", _made_after),
+    "lt": by("id < {}", _made_from),
+    "lte": by("id < {}", _made_after),
+}
+
+
+def filterable(settings: TenantSettings) -> Fields:
+    """The fields, with telephone numbers read as this tenant's people type them."""
+
+    def phone(value: Any) -> str:
+        try:
+            return phones.parse(_text(value), default_region=settings.default_region, allowed_regions=None).number
+        except InvalidPhone as error:
+            raise ValueError(str(error)) from None
+
+    return {**_FIELDS, "phone": _list("phone_numbers", phone)}
+
+
+def _email(value: Any) -> str:
+    try:
+        return emails.parse(_text(value)).key
+    except InvalidEmail as error:
+        raise ValueError(str(error)) from None
+
+
+def _domain(value: Any) -> str:
+    return _text(value).lower().removeprefix("@")
+
+
+_FIELDS: Final[Fields] = {
+    "id": _exact("id", _uuid, "uuid"),
+    "kind": _exact("kind", _one_of("person", "organisation"), "text"),
+    "first_name": _words("first_name"),
+    "last_name": _words("last_name"),
+    "display_name": _words("display_name"),
+    "company": _words("company"),
+    "job_title": _words("job_title"),
+    "email": _list("email_addresses", _email),
+    "email_domain": _list("email_domains", _domain),
+    "tag": _list("tags", _text),
+    "address_city": _in_address("city"),
+    "address_region": _in_address("region"),
+    "address_postcode": _in_address("postcode"),
+    "address_country": _in_address("country"),
+    "birthday": _range("birthday", _date, "date"),
+    "timezone": _exact("timezone", _text, "text"),
+    "locale": _exact("locale", _text, "text"),
+    "source": _exact("source", _text, "text"),
+    "owner_id": _exact("owner_id", _uuid, "uuid"),
+    "external_id": _exact("external_id", _text, "text"),
+    "version": _range("version", _number, "integer"),
+    "created_at": _CREATED,
+    "updated_at": _range("updated_at", _moment, "timestamptz"),
+    "deleted_at": _range("deleted_at", _moment, "timestamptz"),
+}
+
+SORTS: Final = {
+    "created_at": Sort("id", _uuid),
+    "updated_at": Sort("updated_at", _moment),
+    "name": Sort("name_key", lambda value: value if isinstance(value, str) else _text(value)),
+}

@@ -1,0 +1,204 @@
+"""Reading contacts: one, a page of many, who is calling.
+
+Reads go through the view `tenant_contacts`, which has the tenant's rows and lets every index be used (ADR 6).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+from bellbird.core import filters, paging, phones
+from bellbird.core.connection import Pending
+from bellbird.core.engine import ReadTx, Tx
+from bellbird.core.errors import InvalidInput
+from bellbird.core.filters import Params
+from bellbird.core.paging import Edge, Page, Total
+from bellbird.features.contacts import search
+from bellbird.features.contacts.fields import SORTS, Sort, filterable
+from bellbird.features.contacts.models import Contact, ContactNotFound
+from bellbird.features.contacts.rows import COLUMNS, from_row
+
+# A lookup's answer is for a person to choose from while the telephone rings.
+MAX_CANDIDATES: Final = 50
+
+# Shorter endings of a number are anybody's.
+MIN_ENDING: Final = 6
+
+GET = f"""
+select {COLUMNS}
+from tenant_contacts
+where tenant_id = $1 and id = $2 and deleted_at is null
+"""
+
+
+async def get(tx: Tx | ReadTx, id: UUID) -> Contact:
+    """A contact. Raises ContactNotFound, also for a deleted one."""
+    tx.require("contacts:read")
+    row = await tx.one(GET, tx.tenant_id, id)
+    if row is None:
+        raise ContactNotFound(f"There is no contact {id}.")
+    return from_row(row)
+
+
+BY_NUMBER = f"""
+select {COLUMNS}
+from tenant_contacts
+where tenant_id = $1 and deleted_at is null and phone_numbers && $2::text[]
+order by updated_at desc
+limit {MAX_CANDIDATES}
+"""
+
+BY_ENDING = f"""
+select {COLUMNS}
+from tenant_contacts
+where tenant_id = $1 and deleted_at is null and search_text like $2
+order by updated_at desc
+limit {MAX_CANDIDATES}
+"""
+
+
+async def lookup(tx: Tx | ReadTx, number: str) -> tuple[Contact, ...]:
+    """Everybody who may be calling from a number, typed in any format, likeliest first.
+
+    The number as read in the tenant's region comes before its reading in another; a contact whose primary number
+    it is before the rest, and numbers marked invalid last. Six digits or more that are no number by themselves
+    find the numbers that end so. Raises InvalidInput for less.
+    """
+    tx.require("contacts:read")
+    settings = (await tx.tenant()).settings
+    meant = phones.candidates(
+        number, default_region=settings.default_region, allowed_regions=settings.allowed_regions or None
+    )
+    if meant:
+        found = [from_row(row) for row in await tx.all(BY_NUMBER, tx.tenant_id, meant)]
+        return tuple(sorted(found, key=lambda contact: _likelihood(contact, meant)))
+    digits = phones.digits(number)
+    if not MIN_ENDING <= len(digits) <= 15:
+        message = f"must be a telephone number, or at least its last {MIN_ENDING} digits, not {number[:60]!r}"
+        raise InvalidInput.at("number", message, code="phone_invalid")
+    return tuple(from_row(row) for row in await tx.all(BY_ENDING, tx.tenant_id, f"%{digits} %"))
+
+
+def _likelihood(contact: Contact, meant: tuple[str, ...]) -> tuple[int, bool, bool]:
+    """Sorts the likeliest caller first; among equals the one changed last stays in front."""
+    phone = min(
+        (phone for phone in contact.phones if phone.number in meant), key=lambda phone: meant.index(phone.number)
+    )
+    return meant.index(phone.number), phone.status == "invalid", not phone.primary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which contacts, in which order.
+
+    `filter` is a condition of the filter language (core/filters.py); `q` is what a person typed in a search box:
+    with it the best matches come first, whatever `sort` says. `sort` is created_at, updated_at or name,
+    with a minus sign for descending. `deleted` lists what can still be restored instead.
+    `total` asks how many there are in all.
+    """
+
+    filter: Any = None
+    q: str | None = None
+    sort: str = "-created_at"
+    limit: int = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+    deleted: bool = False
+    total: bool = False
+
+
+_EVERYTHING: Final = Query()
+
+
+async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Contact]:
+    """A page of contacts. Raises InvalidInput naming the filter, sort key, cursor or limit at fault."""
+    tx.require("contacts:read")
+    limit = paging.limit(query.limit)
+    settings = (await tx.tenant()).settings
+    condition = filters.parse(query.filter, filterable(settings)) if query.filter else None
+    sort, descending = (_BY_MATCH, False) if query.q else _sort(query.sort)
+    mark = paging.fingerprint(tx.tenant_id, query.filter, query.q or query.sort, query.deleted)
+    edge = paging.decode(query.cursor, mark, 3) if query.cursor else None
+
+    params = Params(tx.tenant_id)
+    where = f"tenant_id = $1 and deleted_at is {'not null' if query.deleted else 'null'}"
+    if condition is not None:
+        where += f" and {filters.compile(condition, params)}"
+    kinds = search.ask(query.q, settings, params).kinds if query.q else ("true",)
+    counting = _count(tx, where, kinds, params) if query.total else None
+    sql, values = params.used_in(_select(where, kinds, sort, descending, edge, limit, params))
+    rows = await tx.all(sql, *values)
+
+    keyed = [(from_row(row), (row[-2], _plain(row[-1]), str(row[0]))) for row in rows]
+    data, after, before = paging.assemble(keyed, limit, edge, mark)
+    found: Page[Contact] = Page(data, after, before)
+    return replace(found, total=await _total(tx, counting)) if counting else found
+
+
+# Within one kind of match, by name.
+_BY_MATCH: Final = SORTS["name"]
+
+
+def _sort(text: str) -> tuple[Sort, bool]:
+    name = text.removeprefix("-")
+    if name not in SORTS:
+        choices = ", ".join(f"{name}, -{name}" for name in SORTS)
+        raise InvalidInput.at("sort", f"cannot be {text!r}; use one of {choices}", code="unknown_sort")
+    return SORTS[name], text.startswith("-")
+
+
+def _select(
+    where: str, kinds: tuple[str, ...], sort: Sort, descending: bool, edge: Edge | None, limit: int, params: Params
+) -> str:
+    """One stretch of a list in one statement: each kind of match by the sort, a later kind only if room is left."""
+    backward = edge is not None and edge.backward
+    down = descending is not backward
+    first, key = _read_edge(edge, sort, kinds) if edge else (0, ())
+    ranks = range(first, -1, -1) if backward else range(first, len(kinds))
+    selects = []
+    for rank in ranks:
+        only = where if kinds[rank] == "true" else f"{where} and {kinds[rank]}"
+        if edge is not None and rank == first:
+            column, id = (params.add(value) for value in key)
+            only += f" and ({sort.column}, id) {'<' if down else '>'} ({column}, {id})"
+        order = "desc" if down else "asc"
+        by = f"{sort.column} {order}, id {order}" if sort.column != "id" else f"id {order}"
+        selects.append(
+            f"select {COLUMNS}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom tenant_contacts\n"
+            f"where {only}\norder by {by} limit {limit + 1}"
+        )
+    if len(selects) == 1:
+        return selects[0]
+    return "(" + ")\nunion all\n(".join(selects) + f")\nlimit {limit + 1}"
+
+
+def _read_edge(edge: Edge, sort: Sort, kinds: tuple[str, ...]) -> tuple[int, tuple[Any, Any]]:
+    """A cursor's content, checked: it comes back from outside."""
+    rank, value, id = edge.key
+    try:
+        if not isinstance(rank, int) or not 0 <= rank < len(kinds):
+            raise ValueError
+        return rank, (sort.read(value), UUID(id))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _count(tx: Tx | ReadTx, where: str, kinds: tuple[str, ...], params: Params) -> tuple[Pending, str, list[Any]]:
+    """Count with a limit, in the same exchange as the page; the estimate's statement is kept for when it is reached."""
+    some = f"select 1 from tenant_contacts where {where} and (({') or ('.join(kinds)}))"
+    some, values = params.used_in(some)
+    values = list(values)
+    counted = tx.queue(f"select count(*) from ({some} limit {paging.EXACT_TO + 1}) as matches", *values)
+    return counted, f"explain (format json) {some}", values
+
+
+async def _total(tx: Tx | ReadTx, counting: tuple[Pending, str, list[Any]]) -> Total:
+    counted, explain, values = counting
+    count = counted.rows[0][0]
+    if count <= paging.EXACT_TO:
+        return Total(count, exact=True)
+    ((plan,),) = await tx.all(explain, *values)
+    return Total(max(count, int(plan[0]["Plan"]["Plan Rows"])), exact=False)

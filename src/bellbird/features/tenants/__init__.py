@@ -1,0 +1,23 @@
+"""Tenants: the customers of a deployment, each with its own contacts, settings and status, blind to all others.
+
+Only the operator makes and changes them, through the command line or `Bellbird.system()`.
+"""
+
+from bellbird.core.tenants import CallingHours, Tenant, TenantSettings
+from bellbird.features.tenants.actions import create, delete, resume, set, suspend
+from bellbird.features.tenants.models import SlugTaken
+from bellbird.features.tenants.queries import get, page
+
+__all__ = [
+    "CallingHours",
+    "SlugTaken",
+    "Tenant",
+    "TenantSettings",
+    "create",
+    "delete",
+    "get",
+    "page",
+    "resume",
+    "set",
+    "suspend",
+]
