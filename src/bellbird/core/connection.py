@@ -7,12 +7,13 @@ Statements use PostgreSQL's own placeholders (`$1`), so that psql and pgbench ca
 
 import select
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection, pq
+from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.errors import Error, OperationalError, error_from_result
 from psycopg.generators import fetch_many, send
@@ -64,7 +65,7 @@ class Connection(AsyncConnection[Row]):
 
     use_prepared = True
     _names: OrderedDict[str, bytes]
-    _transformer: Transformer
+    _load: Any  # a psycopg Transformer, which knows how to read each type
     _counter = 0
 
     async def exchange(self, queue: Sequence[Pending]) -> None:
@@ -93,10 +94,10 @@ class Connection(AsyncConnection[Row]):
             return True
         return self.pgconn.status != pq.ConnStatus.OK or self.pgconn.is_busy() != 0
 
-    def _exchange(self, queue: Sequence[Pending]) -> Iterator[Any]:
+    def _exchange(self, queue: Sequence[Pending]) -> PQGen[Error | None]:
         pgconn = self.pgconn
         if not hasattr(self, "_names"):
-            self._names, self._transformer = OrderedDict(), Transformer(self)
+            self._names, self._load = OrderedDict(), Transformer(self)
         pgconn.enter_pipeline_mode()
         try:
             answers = self._send_all(queue)
@@ -143,8 +144,8 @@ class Connection(AsyncConnection[Row]):
         def take(result: Any) -> None:
             pending.tag = result.command_status or b""
             if result.ntuples:
-                self._transformer.set_pgresult(result)
-                pending.rows = self._transformer.load_rows(0, result.ntuples, tuple)
+                self._load.set_pgresult(result)
+                pending.rows = self._load.load_rows(0, result.ntuples, tuple)
 
         return take
 
@@ -162,24 +163,32 @@ def _nobody(result: Any) -> None:
 
 def _dump(value: Parameter) -> bytes | None:
     """PostgreSQL's text form of a parameter; the server knows the type from where it stands in the statement."""
-    match value:
-        case None:
-            return None
-        case str():
-            # libpq takes text up to the first NUL: what follows would be lost without a word.
-            if "\0" in value:
-                raise InvalidInput("Text may not contain the NUL character (U+0000).")
-            return value.encode()
-        case bytes():
-            return value
-        case bool():
-            return b"t" if value else b"f"
-        case UUID() | int() | float():
-            return str(value).encode()
-        case datetime() | date():
-            return value.isoformat().encode()
-        case _:
-            return array_literal(value)
+    dump = _DUMPERS.get(type(value))
+    if dump is not None:
+        return dump(value)
+    if isinstance(value, str):  # a StrEnum
+        return _dump_text(str(value))
+    return array_literal(value)  # type: ignore[arg-type]
+
+
+def _dump_text(value: str) -> bytes:
+    # libpq takes text up to the first NUL: what follows would be lost without a word.
+    if "\0" in value:
+        raise InvalidInput("Text may not contain the NUL character (U+0000).")
+    return value.encode()
+
+
+_DUMPERS: Final[dict[type, Callable[[Any], bytes | None]]] = {
+    type(None): lambda value: None,
+    str: _dump_text,
+    bytes: lambda value: value,
+    bool: lambda value: b"t" if value else b"f",
+    int: lambda value: b"%d" % value,
+    float: lambda value: repr(value).encode(),
+    UUID: lambda value: b"%032x" % value.int,
+    datetime: lambda value: value.isoformat().encode(),
+    date: lambda value: value.isoformat().encode(),
+}
 
 
 def array_literal(items: Sequence[str] | Sequence[UUID]) -> bytes:

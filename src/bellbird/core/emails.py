@@ -55,7 +55,7 @@ def parse(text: str) -> EmailAddress:
 
 
 def key(address: str) -> str:
-    """What a normalised address is compared by: its local part without regard to case (RFC 5321 would let it matter)."""
+    """What a normalised address is compared by: without regard to case, though RFC 5321 would let it matter."""
     local, at, domain = address.rpartition("@")
     return local.casefold() + at + domain
 
@@ -99,7 +99,8 @@ def _domain_is_valid(domain: str) -> bool:
 def _too_long(text: str, length: int, unit: str) -> InvalidEmail:
     return InvalidEmail(
         "email_too_long",
-        f"The e-mail address {_shown(text)} is {length} {unit} long; at most {MAX_OCTETS} octets are allowed (RFC 5321).",
+        f"The e-mail address {_shown(text)} is {length} {unit} long; "
+        f"at most {MAX_OCTETS} octets are allowed (RFC 5321).",
     )
 
 

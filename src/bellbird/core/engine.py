@@ -7,25 +7,22 @@ So a read costs one round trip and a write two.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from bellbird.core import events, ids, tenants
 from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock, SystemClock
-from bellbird.core.connection import ADAPTERS, Connection, Parameter, Pending, Row
-from bellbird.core.errors import NotSignedIn, TenantNotFound, TenantSuspended, Unavailable, for_constraint
+from bellbird.core.connection import Connection, Parameter, Pending, Row
+from bellbird.core.errors import NotSignedIn, TenantNotFound, TenantSuspended, Unavailable
 from bellbird.core.events import Event
+from bellbird.core.pool import STALE_PLAN, Pool, translate
 from bellbird.core.tenants import Tenant
 
 APP_ROLE: Final = "bellbird_app"
 SYSTEM_ROLE: Final = "bellbird_system"
-
-# How old, in seconds, the tenant's settings may be that a *read* goes by. A write reads them in its own transaction.
-TENANT_TTL: Final = 1.0
 
 
 class Engine:
@@ -47,9 +44,9 @@ class Engine:
         prepared_statements: bool = True,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.snapshots = _Snapshots(self.clock)
-        self._app = _Pool(conninfo, APP_ROLE, pool_size, pool_timeout, prepared_statements)
-        self._system = _Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, pool_timeout, prepared_statements)
+        self.snapshots = tenants.Snapshots(self.clock)
+        self._app = Pool(conninfo, APP_ROLE, pool_size, pool_timeout, prepared_statements)
+        self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, pool_timeout, prepared_statements)
 
     async def __aenter__(self) -> "Engine":
         return self
@@ -101,70 +98,6 @@ class Engine:
             await self._app.give_back(connection)
 
 
-class _Pool:
-    """psycopg's pool, opened on first use, for one role."""
-
-    def __init__(self, conninfo: str, role: str, size: int, timeout: float, prepared: bool) -> None:
-        login = psycopg.conninfo.conninfo_to_dict(conninfo).get("user")
-        # SET LOCAL, not SET: behind a transaction pooler a session's role would be another client's too.
-        self.become = [] if login == role else [f"set local role {role}"]
-        self._prepared = prepared
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo,
-            connection_class=Connection,
-            kwargs={"autocommit": True, "context": ADAPTERS, "connect_timeout": 5, "application_name": "bellbird"},
-            configure=self._configure,
-            min_size=0,
-            max_size=size,
-            timeout=timeout,
-            max_idle=300,
-            # Give up soon: every request asks anew, so a database that is back is found at once.
-            reconnect_timeout=0.5,
-            open=False,
-        )
-
-    async def _configure(self, connection: Connection) -> None:
-        connection.use_prepared = self._prepared
-
-    async def take(self) -> Connection:
-        if self._pool.closed:
-            await self._pool.open()
-        try:
-            connection = await self._pool.getconn()
-            while connection.is_lost():  # the server was restarted while it lay idle
-                await self._pool.putconn(connection)
-                connection = await self._pool.getconn()
-        except (PoolTimeout, psycopg.OperationalError) as error:
-            raise Unavailable() from error
-        return connection
-
-    async def give_back(self, connection: Connection) -> None:
-        await self._pool.putconn(connection)
-
-    async def close(self) -> None:
-        await self._pool.close()
-
-
-class _Snapshots:
-    """The tenants as they were read last, good for a second: saves each read from asking again."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seen: dict[UUID, tuple[float, Tenant]] = {}
-
-    def get(self, tenant_id: UUID) -> Tenant | None:
-        seen = self._seen.get(tenant_id)
-        return seen[1] if seen and abs(self._clock.now().timestamp() - seen[0]) < TENANT_TTL else None
-
-    def put(self, tenant: Tenant) -> None:
-        if len(self._seen) > 10_000:
-            self._seen.clear()
-        self._seen[tenant.id] = (self._clock.now().timestamp(), tenant)
-
-    def forget(self, tenant_id: UUID) -> None:
-        self._seen.pop(tenant_id, None)
-
-
 class _Base:
     """What every kind of transaction has: somebody acting, a queue of statements, ways to ask."""
 
@@ -213,7 +146,7 @@ class _Base:
 class _Open(_Base):
     """A transaction that holds its connection from the first exchange to the commit."""
 
-    _pool: _Pool
+    _pool: Pool
     _connection: Connection | None = None
     _done = False
 
@@ -345,7 +278,7 @@ class ReadTx(_Base):
             self._tenant = tenants.from_row(who.rows[0])
             self.engine.snapshots.put(self._tenant)
 
-    async def _ask(self, pool: _Pool, queue: Sequence[Pending]) -> None:
+    async def _ask(self, pool: Pool, queue: Sequence[Pending]) -> None:
         for last_try in (False, True):
             connection = await pool.take()
             try:
@@ -384,35 +317,6 @@ def _literal(sql: str) -> Pending:
 def _set_tenant(tenant_id: UUID) -> Pending:
     # SET takes no parameters; a UUID's own text needs no quoting. Local, so that it ends with the transaction.
     return _literal(f"set local app.tenant_id = '{tenant_id}'")
-
-
-# A prepared statement's table was altered by a migration; the connection has forgotten it (see Connection.exchange).
-STALE_PLAN: Final = "0A000"
-
-# What means "not now" rather than "not so": the server is gone, starting, full, read-only, or gave way to another.
-_PASSING: Final = (
-    psycopg.errors.OperationalError,
-    psycopg.errors.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.FeatureNotSupported,
-)
-
-_LOST_STATEMENT: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
-
-
-def translate(error: psycopg.Error) -> Exception:
-    """PostgreSQL's error as one of the engine's own, or itself when it is a fault of ours."""
-    known = for_constraint(error.diag.constraint_name)
-    if known is not None:
-        return known
-    if isinstance(error, _LOST_STATEMENT):
-        return Unavailable(
-            "The database is behind a pooler that does not keep prepared statements: "
-            "set BELLBIRD_PREPARED_STATEMENTS=false."
-        )
-    if isinstance(error, _PASSING):
-        return Unavailable()
-    return error
 
 
 Reader = Tx | ReadTx

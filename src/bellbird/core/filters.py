@@ -3,8 +3,8 @@
     filter[email_domain]=acme.com.au&filter[created_at][gte]=2026-01-01
     filter={"and": [{"email_domain": "acme.com.au"}, {"not": {"created_at": {"lt": "2026-01-01"}}}]}
 
-A condition is `{field: value}`, `{field: {operator: value, ...}}`, or `{"and" | "or": [conditions]}`, `{"not": condition}`;
-several fields in one object must all hold.
+A condition is `{field: value}`, `{field: {operator: value, ...}}`, `{"and" | "or": [conditions]}` or
+`{"not": condition}`; several fields in one object must all hold.
 SQL text comes from the features' own tables of fields alone; values only ever travel as parameters.
 """
 
@@ -138,7 +138,7 @@ class _Reader:
 
     def condition(self, given: Any, at: str, depth: int) -> Condition:
         if not isinstance(given, Mapping):
-            return self.fault(at, f"must be an object such as {{\"field\": \"value\"}}, not {given!r}")
+            return self.fault(at, f'must be an object such as {{"field": "value"}}, not {given!r}')
         if depth > MAX_DEPTH:
             return self.fault(at, f"is nested deeper than {MAX_DEPTH} levels")
         members = [self.member(key, value, at, depth) for key, value in given.items()]

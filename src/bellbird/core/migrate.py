@@ -67,9 +67,9 @@ def ensure_months(connection: psycopg.Connection[Any], today: datetime | None = 
         ).fetchone()
         if needless == (False,):
             bounds = f"from ('{first}') to ('{beyond}')"
-            connection.execute(f"create table {name} partition of events_default for values {bounds}")  # type: ignore[arg-type]
+            connection.execute(f"create table {name} partition of events_default for values {bounds}")
             for statement in walls(name):
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
             made.append(name)
         month = following
     return made

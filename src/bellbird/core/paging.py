@@ -6,7 +6,7 @@ and a checksum that ties it to the tenant and the query it was made for.
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Generic, TypeVar
@@ -23,6 +23,7 @@ DEFAULT_LIMIT: Final = 50
 EXACT_TO: Final = 10_000
 
 Item = TypeVar("Item")
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,21 @@ def limit(value: Any) -> int:
 
 
 def assemble(
-    rows: Sequence[tuple[Item, tuple[Any, ...]]], limit: int, edge: Edge | None, mark: bytes
-) -> tuple[tuple[Item, ...], str | None, str | None]:
-    """A page from up to `limit + 1` items with their keys, in the order they were read from the edge on."""
+    rows: Sequence[Row], limit: int, edge: Edge | None, mark: bytes, key: Callable[[Row], tuple[Any, ...]]
+) -> tuple[Sequence[Row], str | None, str | None]:
+    """The rows of a page and the cursors after and before it, from up to `limit + 1` rows read from the edge on."""
     more, rows = len(rows) > limit, rows[:limit]
     backward = edge is not None and edge.backward
     if backward:
         rows = rows[::-1]
-    after = more if not backward else True
+    if not rows:
+        return rows, None, None
+    after = more or backward
     before = more if backward else edge is not None
     return (
-        tuple(item for item, _ in rows),
-        encode(Edge(rows[-1][1]), mark) if rows and after else None,
-        encode(Edge(rows[0][1], backward=True), mark) if rows and before else None,
+        rows,
+        encode(Edge(key(rows[-1])), mark) if after else None,
+        encode(Edge(key(rows[0]), backward=True), mark) if before else None,
     )
 
 

@@ -35,7 +35,7 @@ class Account:
         switch: dict[str, Any] = {}
         if self.uid != os.geteuid() and not self.prefix:
             switch = {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return subprocess.run(
+        return subprocess.run(  # noqa: PLW1510
             [*self.prefix, *map(str, command)],
             input=stdin,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Settings: `BELLBIRD_*` environment variables or a `.env` file, typed, and checked all at once when a process starts."""
+"""Settings: `BELLBIRD_*` environment variables or a `.env` file, typed, and checked all at once at the start."""
 
 import difflib
 import os

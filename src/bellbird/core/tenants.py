@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
+
+from bellbird.core.clock import Clock
 
 DuplicatePolicy = Literal["allow", "warn", "reject"]
 TenantStatus = Literal["active", "suspended", "deleting"]
@@ -71,3 +73,27 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
     """A row of `COLUMNS` as a Tenant."""
     id, slug, name, status, settings, version, created_at, updated_at = row
     return Tenant(id, slug, name, status, _decode_settings(settings), version, created_at, updated_at)
+
+
+# How old, in seconds, the settings may be that a *read* goes by. A write reads them in its own transaction.
+TTL: Final = 1.0
+
+
+class Snapshots:
+    """The tenants as they were read last, good for a second: saves each read from asking again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[UUID, tuple[float, Tenant]] = {}
+
+    def get(self, tenant_id: UUID) -> Tenant | None:
+        seen = self._seen.get(tenant_id)
+        return seen[1] if seen and abs(self._clock.now().timestamp() - seen[0]) < TTL else None
+
+    def put(self, tenant: Tenant) -> None:
+        if len(self._seen) > 10_000:
+            self._seen.clear()
+        self._seen[tenant.id] = (self._clock.now().timestamp(), tenant)
+
+    def forget(self, tenant_id: UUID) -> None:
+        self._seen.pop(tenant_id, None)

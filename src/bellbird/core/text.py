@@ -9,7 +9,7 @@ _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
 )
 _BIDI = "\u202a-\u202e\u2066-\u2069"
 _REFUSED = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}\ud800-\udfff{_NONCHARACTERS}]")
-# Byte order marks, zero-width spaces and word joiners arrive with text pasted from the web: nobody sees them or means them.
+# Byte order marks, zero-width spaces and word joiners arrive with text pasted from the web: nobody means them.
 _UNSEEN = re.compile("[\ufeff\u200b\u2060]")
 # Joiners and direction marks belong inside words of some scripts, but text of nothing else is empty to its reader.
 _JOINERS = "\u200c\u200d\u200e\u200f"

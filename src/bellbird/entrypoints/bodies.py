@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import reduce
+from operator import or_
 from types import UnionType
 from typing import Any, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -22,15 +24,8 @@ def reader(shape: type[Shape]) -> Callable[[bytes], Shape]:
 
     It raises MalformedBody when the body is not JSON, InvalidInput with a pointer to each fault otherwise.
     """
-    hints = get_type_hints(shape)
-    names = [field.name for field in fields(shape)]  # type: ignore[arg-type]
     is_patch = any(field.default is UNSET for field in fields(shape))  # type: ignore[arg-type]
-    body: Any = shape
-    if is_patch:
-        present = {name: _without_unset(hints[name]) for name in names}
-        body = TypedDict(shape.__name__, present, total=False)  # type: ignore[operator]
-        body.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-    adapter: TypeAdapter[Any] = TypeAdapter(body)
+    adapter: TypeAdapter[Any] = TypeAdapter(_present(shape) if is_patch else shape)
 
     def read(raw: bytes) -> Shape:
         try:
@@ -42,8 +37,17 @@ def reader(shape: type[Shape]) -> Callable[[bytes], Shape]:
     return read
 
 
-def _without_unset(hint: Any) -> Any:
-    return Union[tuple(part for part in get_args(hint) if part is not UnsetType)]  # noqa: UP007: built at run time
+def _present(patch: type) -> Any:
+    """A dictionary of those fields of a patch that were sent."""
+    hints = get_type_hints(patch)
+    kinds = {
+        field.name: reduce(or_, (kind for kind in get_args(hints[field.name]) if kind is not UnsetType))
+        for field in fields(patch)
+    }
+    make: Any = TypedDict
+    body = make(patch.__name__, kinds, total=False)
+    body.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    return body
 
 
 def _refusal(error: ValidationError, shape: type) -> InvalidInput:

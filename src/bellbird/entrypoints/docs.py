@@ -2,26 +2,65 @@
 
 import html
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from litestar import MediaType, Request, Response, get
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar import Litestar, Request, get
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
+from msgspec import UNSET
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-class JsonOnly(JsonRenderPlugin):
-    """OpenAPI 3.1 at /openapi.json."""
+class Page(OpenAPIRenderPlugin):
+    """The description as a page at /docs."""
 
     def __init__(self) -> None:
-        super().__init__(path="/openapi.json", media_type="application/json")
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return "".join(_page(described(request.app))).encode()
 
 
-@get("/docs", include_in_schema=False, media_type=MediaType.HTML)
-async def page(request: Request[Any, Any, Any]) -> Response[str]:
-    """The description as a page."""
-    schema = request.app.openapi_schema.to_schema()
-    return Response("".join(_page(schema)), media_type=MediaType.HTML)
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The description, as OpenAPI 3.1."""
+    return described(request.app)
+
+
+def described(app: Litestar) -> dict[str, Any]:
+    """The application's description."""
+    schema: dict[str, Any] = _without_unset(app.openapi_schema.to_schema())
+    return schema
+
+
+def _without_unset(node: Any) -> Any:
+    """What a field of a patch is when it is left out is nothing that JSON could say."""
+    if isinstance(node, dict):
+        return {key: _without_unset(value) for key, value in node.items() if value is not UNSET}
+    return [_without_unset(value) for value in node] if isinstance(node, list) else node
+
+
+def parameters(**described: str) -> type[Operation]:
+    """An operation with query parameters that its handler reads by itself; a leading `!` marks one that is needed."""
+    listed = [
+        Parameter(
+            name=name,
+            param_in="query",
+            description=text.removeprefix("!"),
+            required=text.startswith("!"),
+            schema=Schema(type=OpenAPIType.STRING),
+        )
+        for name, text in described.items()
+    ]
+
+    @dataclass
+    class Described(Operation):
+        def __post_init__(self) -> None:
+            self.parameters = [*(self.parameters or []), *listed]
+
+    return Described
 
 
 def _page(schema: dict[str, Any]) -> Iterator[str]:

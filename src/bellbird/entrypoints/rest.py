@@ -10,6 +10,7 @@ from uuid import UUID
 from litestar import Request, Response
 from litestar.di import Provide
 from litestar.dto import AbstractDTO
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi.spec import Reference, Schema
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -86,7 +87,7 @@ class Body(AbstractDTO[Shape]):
 
 
 def query(request: Request[Any, Any, Any], known: frozenset[str]) -> dict[str, list[str]]:
-    """The query string's parameters. Raises InvalidInput for one that is not known (`filter[...]` is where `filter` is)."""
+    """The query string's parameters. Raises InvalidInput for an unknown one (`filter[...]` goes with `filter`)."""
     try:
         text = request.scope["query_string"].decode("ascii")
         given = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=100) if text else {}
@@ -127,8 +128,6 @@ def id_of(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidInput.at("id", f"must be a UUID, not {text[:60]!r}", code="invalid_id") from None
-
-
 
 
 def problem(request: Request[Any, Any, Any], error: BellbirdError) -> Response[Any]:
@@ -188,7 +187,7 @@ class RequestIds:
         self.engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             return await self.app(scope, receive, send)
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         request_id = given.decode() if _is_request_id(given) else ids.uuid7(self.engine.clock.now()).hex
@@ -204,5 +203,3 @@ class RequestIds:
 
 def _is_request_id(given: bytes) -> bool:
     return 0 < len(given) <= 64 and given.isascii() and given.replace(b"-", b"").replace(b"_", b"").isalnum()
-
-

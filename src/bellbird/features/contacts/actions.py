@@ -22,11 +22,10 @@ from bellbird.features.contacts.models import (
     ContactNotFound,
     ContactPatch,
     DuplicateContact,
-    ExternalIdTaken,
     MatchBy,
     NewContact,
 )
-from bellbird.features.contacts.rows import COLUMNS, DERIVED, from_row, to_row
+from bellbird.features.contacts.rows import COLUMNS, DERIVED, READ, from_row, to_row
 
 # What an event's `changes` may name. The rest (version, timestamps) the event itself tells.
 RECORDED: Final = tuple(cleaning.PATCHABLE)
@@ -65,7 +64,7 @@ where tenant_id = $1 and id = $2
 """
 
 LOCK = f"""
-select {COLUMNS}
+select {READ}
 from contacts
 where tenant_id = $1 and id = $2
 for update
@@ -204,20 +203,19 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
 
 
 # Not through the view: a row can only be locked in its table. The ids are found by the view's indexes first.
-_MATCHES: Final[dict[MatchBy, str]] = {
-    match: f"""
-select {COLUMNS}
+_MATCH = f"""
+select {READ}
 from contacts
 where tenant_id = $1 and deleted_at is null and id = any(array(
-  select id from tenant_contacts where tenant_id = $1 and deleted_at is null and {condition} limit 10))
+  select id from tenant_contacts where tenant_id = $1 and deleted_at is null and {{}} limit 10))
 order by id
 for update
 """
-    for match, condition in {
-        "email": "email_addresses && $2::text[]",
-        "phone": "phone_numbers && $2::text[]",
-        "external_id": "external_id = any($2::text[])",
-    }.items()
+
+_MATCHES: Final[dict[MatchBy, str]] = {
+    "email": _MATCH.format("email_addresses && $2::text[]"),
+    "phone": _MATCH.format("phone_numbers && $2::text[]"),
+    "external_id": _MATCH.format("external_id = any($2::text[])"),
 }
 
 

@@ -216,10 +216,12 @@ class _Reader:
         return tuple(dict.fromkeys(tag for tag in read if tag))
 
     def birthday(self, value: Any, pointer: str) -> date | None:
-        if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
+        if value is None:
+            return None
+        if not isinstance(value, date) or isinstance(value, datetime):
             self.fault("invalid_type", pointer, f"must be a date such as 1990-12-31, not {value!r}")
             return None
-        if value is not None and value.year < 1850:
+        if value.year < 1850:
             self.fault("invalid_value", pointer, f"{value} is before anybody alive was born")
         return value
 

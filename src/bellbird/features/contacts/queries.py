@@ -4,6 +4,7 @@ Reads go through the view `tenant_contacts`, which has the tenant's rows and let
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from bellbird.core.paging import Edge, Page, Total
 from bellbird.features.contacts import search
 from bellbird.features.contacts.fields import SORTS, Sort, filterable
 from bellbird.features.contacts.models import Contact, ContactNotFound
-from bellbird.features.contacts.rows import COLUMNS, from_row
+from bellbird.features.contacts.rows import READ, from_row
 
 # A lookup's answer is for a person to choose from while the telephone rings.
 MAX_CANDIDATES: Final = 50
@@ -25,7 +26,7 @@ MAX_CANDIDATES: Final = 50
 MIN_ENDING: Final = 6
 
 GET = f"""
-select {COLUMNS}
+select {READ}
 from tenant_contacts
 where tenant_id = $1 and id = $2 and deleted_at is null
 """
@@ -41,7 +42,7 @@ async def get(tx: Tx | ReadTx, id: UUID) -> Contact:
 
 
 BY_NUMBER = f"""
-select {COLUMNS}
+select {READ}
 from tenant_contacts
 where tenant_id = $1 and deleted_at is null and phone_numbers && $2::text[]
 order by updated_at desc
@@ -49,7 +50,7 @@ limit {MAX_CANDIDATES}
 """
 
 BY_ENDING = f"""
-select {COLUMNS}
+select {READ}
 from tenant_contacts
 where tenant_id = $1 and deleted_at is null and search_text like $2
 order by updated_at desc
@@ -128,9 +129,8 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Contact]:
     sql, values = params.used_in(_select(where, kinds, sort, descending, edge, limit, params))
     rows = await tx.all(sql, *values)
 
-    keyed = [(from_row(row), (row[-2], _plain(row[-1]), str(row[0]))) for row in rows]
-    data, after, before = paging.assemble(keyed, limit, edge, mark)
-    found: Page[Contact] = Page(data, after, before)
+    shown, after, before = paging.assemble(rows, limit, edge, mark, _key)
+    found: Page[Contact] = Page(tuple(map(from_row, shown)), after, before)
     return replace(found, total=await _total(tx, counting)) if counting else found
 
 
@@ -163,7 +163,7 @@ def _select(
         order = "desc" if down else "asc"
         by = f"{sort.column} {order}, id {order}" if sort.column != "id" else f"id {order}"
         selects.append(
-            f"select {COLUMNS}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom tenant_contacts\n"
+            f"select {READ}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom tenant_contacts\n"
             f"where {only}\norder by {by} limit {limit + 1}"
         )
     if len(selects) == 1:
@@ -182,8 +182,10 @@ def _read_edge(edge: Edge, sort: Sort, kinds: tuple[str, ...]) -> tuple[int, tup
         raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a cursor holds of a row: which kind of match it was, its sort key and its id."""
+    rank, value = row[-2:]
+    return rank, value.isoformat() if isinstance(value, datetime) else str(value), str(row[0])
 
 
 def _count(tx: Tx | ReadTx, where: str, kinds: tuple[str, ...], params: Params) -> tuple[Pending, str, list[Any]]:

@@ -1,6 +1,6 @@
 """Contacts over HTTP: routes, status codes, headers; what they mean is in the actions and queries."""
 
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
@@ -9,10 +9,10 @@ from bellbird.core import filters
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
-from bellbird.entrypoints import rest
+from bellbird.entrypoints import docs, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.contacts import actions, queries
-from bellbird.features.contacts.models import Contact, ContactPatch, NewContact
+from bellbird.features.contacts.models import Contact, ContactPatch, MatchBy, NewContact
 from bellbird.features.contacts.queries import Query
 
 LIST_PARAMETERS: Final = frozenset({"filter", "q", "sort", "limit", "cursor", "deleted", "total"})
@@ -27,7 +27,19 @@ def _located(contact: Contact) -> Response[Contact]:
     return _tagged(contact, HTTP_201_CREATED, Location=f"/api/v1/contacts/{contact.id}")
 
 
-@get("/contacts", tags=TAGS, summary="List, filter and search contacts")
+LISTING: Final = docs.parameters(
+    q="What a person typed in a search box: names, companies, e-mails, numbers; the best matches come first",
+    filter='A condition as JSON, such as {"or": [{"tag": "vip"}, {"created_at": {"gte": "2026-01-01"}}]}; '
+    "simple ones also as filter[field]=value and filter[field][operator]=value",
+    sort="created_at, updated_at or name; with a minus sign descending (default -created_at)",
+    limit="Contacts in a page, 1 to 200 (default 50)",
+    cursor="next_cursor or previous_cursor of another page of the same list",
+    deleted="true: the deleted contacts that can still be restored instead",
+    total="true: also how many there are, exact up to 10,000 and estimated above",
+)
+
+
+@get("/contacts", tags=TAGS, summary="List, filter and search contacts", operation_class=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """A page of contacts, newest first unless sorted or searched otherwise."""
     return await queries.page(read, _query(rest.query(request, LIST_PARAMETERS)))
@@ -57,7 +69,10 @@ def _flag(given: dict[str, list[str]], name: str) -> bool:
         raise InvalidInput.at(name, str(error)) from None
 
 
-@get("/contacts/lookup", tags=TAGS, summary="Who is calling?")
+CALLING: Final = docs.parameters(number="!The number that is calling, in any format, or its last six digits or more")
+
+
+@get("/contacts/lookup", tags=TAGS, summary="Who is calling?", operation_class=CALLING)
 async def lookup(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """Every contact that may be calling from a number, in any format, likeliest first."""
     number = rest.single(rest.query(request, frozenset({"number"})), "number")
@@ -78,13 +93,18 @@ async def create(data: NewContact, tx: Tx) -> Response[Contact]:
     return _located(await actions.create(tx, data))
 
 
-@put("/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create or update by match")
+MATCHING: Final = docs.parameters(match="!What a contact is recognised by: email, phone or external_id")
+
+
+@put(
+    "/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create or update", operation_class=MATCHING
+)
 async def upsert(request: Request[Any, Any, Any], data: NewContact, tx: Tx) -> Response[Contact]:
     """Update the contact that matches by e-mail, phone or external id, or create it: never two, however many ask."""
     match = rest.single(rest.query(request, frozenset({"match"})), "match")
-    if match not in ("email", "phone", "external_id"):
-        raise InvalidInput.at("match", f"must be email, phone or external_id, not {match!r}")
-    upserted = await actions.upsert(tx, data, match=match)
+    if match not in get_args(MatchBy):
+        raise InvalidInput.at("match", f"must be {', '.join(get_args(MatchBy))}, not {match!r}")
+    upserted = await actions.upsert(tx, data, match=cast(MatchBy, match))
     return _located(upserted.contact) if upserted.created else _tagged(upserted.contact)
 
 

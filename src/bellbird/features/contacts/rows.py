@@ -1,5 +1,6 @@
 """A contact as a row of the table, and back."""
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -13,10 +14,13 @@ COLUMNS: Final = """id, kind, first_name, last_name, display_name, company, job_
   birthday, timezone, locale, source, owner_id, tags, custom, preferences, external_id,
   version, created_at, updated_at, deleted_at"""
 
+# The same to be read: JSON as text, which psycopg loads faster than jsonb and msgspec decodes as well.
+READ: Final = re.sub(r"\b(phones|emails|addresses|urls|custom|preferences)\b", r"\1::text", COLUMNS)
+
 # What a write sets besides COLUMNS: what the indexes look in.
 DERIVED: Final = "phone_numbers, email_addresses, email_domains, name_key, search_text"
 
-_EMPTY_LIST, _EMPTY_OBJECT = b"[]", b"{}"
+_EMPTY_LIST, _EMPTY_OBJECT = "[]", "{}"
 _phones = msgspec.json.Decoder(tuple[Phone, ...]).decode
 _emails = msgspec.json.Decoder(tuple[Email, ...]).decode
 _addresses = msgspec.json.Decoder(tuple[Address, ...]).decode
@@ -26,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def from_row(row: tuple[Any, ...]) -> Contact:
-    """A row that begins with COLUMNS as a contact."""
+    """A row that begins with READ as a contact."""
     # Positional and without a loop: a page of 50 spends most of its time here.
     return Contact(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6],

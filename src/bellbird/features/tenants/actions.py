@@ -25,9 +25,7 @@ values ($1, $2, $3, $4, $5, $5)
 """
 
 
-async def create(
-    tx: SystemTx, slug: str, *, name: str | None = None, settings: TenantSettings | None = None
-) -> Tenant:
+async def create(tx: SystemTx, slug: str, *, name: str | None = None, settings: TenantSettings | None = None) -> Tenant:
     """Add a tenant and record `tenant.created`. Raises InvalidInput, and SlugTaken when it is committed."""
     tx.require("tenants:write")
     if not _SLUG.fullmatch(slug):
@@ -54,9 +52,7 @@ async def set(tx: SystemTx, id: UUID, *, name: str | None = None, **settings: An
     """Change a tenant's name or settings and record `tenant.updated`. Raises TenantNotFound, InvalidInput."""
     tx.require("tenants:write")
     tenant = await _locked(tx, id)
-    changed = replace(
-        tenant, name=_name(name) if name else tenant.name, settings=_changed(tenant.settings, settings)
-    )
+    changed = replace(tenant, name=_name(name) if name else tenant.name, settings=_changed(tenant.settings, settings))
     return await _write(tx, tenant, changed, "tenant.updated")
 
 
