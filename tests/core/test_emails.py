@@ -1,7 +1,8 @@
 """E-mail addresses as people type them."""
 
 import pytest
-from hypothesis import given
+from email_validator import validate_email
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bellbird.core import emails
@@ -93,3 +94,26 @@ def test_addresses_that_differ_only_in_case_have_one_key(text: str) -> None:
             return
 
     assert {text.lower()} == keys
+
+
+_PARTS = st.text("abcXYZ019._+-@'", min_size=1, max_size=70)
+_DOMAINS = st.one_of(
+    st.text("abcXYZ019.-", max_size=80),
+    st.sampled_from(["example.com", "Acme.com.AU", "x.local", "a.invalid", "xn--bcher-kva.ch", "ab--cd.com", "a.test"]),
+)
+
+
+@given(local=_PARTS, domain=_DOMAINS)
+@settings(max_examples=500)
+def test_the_quick_reading_of_plain_addresses_agrees_with_the_library(local: str, domain: str) -> None:
+    text = f"{local}@{domain}"
+    try:
+        valid = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        expected: str | None = valid.normalized
+    except ValueError:
+        expected = None
+    try:
+        read = emails.parse(text).address
+    except InvalidEmail:
+        read = None
+    assert read == expected

@@ -5,9 +5,9 @@ opening, tenant and first question go out together, and the last writes go out w
 So a read costs one round trip and a write two.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
 from uuid import UUID
 
 import psycopg
@@ -48,7 +48,7 @@ class Engine:
         self._app = Pool(conninfo, APP_ROLE, pool_size, pool_timeout, prepared_statements)
         self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, pool_timeout, prepared_statements)
 
-    async def __aenter__(self) -> "Engine":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -59,33 +59,20 @@ class Engine:
         await self._app.close()
         await self._system.close()
 
-    @asynccontextmanager
-    async def tenant(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> AsyncIterator["Tx"]:
-        """A transaction of one tenant: committed when the block ends well, rolled back when it raises.
+    def tenant(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> "Tx":
+        """A transaction of one tenant, for `async with`: committed when the block ends well, else rolled back.
 
         Raises Unavailable when the database cannot be reached or the commit fails.
         """
-        tx = Tx(self, tenant_id, actor, request_id)
-        try:
-            yield tx
-            await tx.commit()
-        finally:
-            await tx.close()
+        return Tx(self, tenant_id, actor, request_id)
 
-    @asynccontextmanager
-    async def reader(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> AsyncIterator["ReadTx"]:
+    def reader(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> "ReadTx":
         """Reads of one tenant: cannot write, costs one round trip a question, survives a lost connection."""
-        yield ReadTx(self, tenant_id, actor, request_id)
+        return ReadTx(self, tenant_id, actor, request_id)
 
-    @asynccontextmanager
-    async def system(self, actor: Actor) -> AsyncIterator["SystemTx"]:
+    def system(self, actor: Actor) -> "SystemTx":
         """A transaction across tenants, for core, the event log's consumers and the operator's commands only."""
-        tx = SystemTx(self, actor)
-        try:
-            yield tx
-            await tx.commit()
-        finally:
-            await tx.close()
+        return SystemTx(self, actor)
 
     async def ping(self) -> None:
         """Raises Unavailable unless the database answers."""
@@ -152,6 +139,18 @@ class _Open(_Base):
 
     def _opening(self) -> list[Pending]:
         return [_literal(statement) for statement in ("begin", *self._pool.become)]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.commit()
+        finally:
+            await self.close()
 
     async def flush(self) -> None:
         await self._send(self._take_queue())
@@ -251,6 +250,12 @@ class ReadTx(_Base):
         super().__init__(engine, actor, request_id)
         self.tenant_id = tenant_id
         self._tenant = engine.snapshots.get(tenant_id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Nothing to end: no connection is held."""
 
     async def tenant(self) -> Tenant:
         """The tenant, at most a second old."""

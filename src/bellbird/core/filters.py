@@ -92,6 +92,8 @@ def compile(condition: Condition, params: Params) -> str:
     if condition.operator == "not":
         # NULL is "not so" to a person: whoever has no company is not at Acme.
         return f"({members[0]}) is not true"
+    if not members:  # an empty object asks for nothing
+        return "true"
     return "(" + f" {condition.operator} ".join(members) + ")"
 
 

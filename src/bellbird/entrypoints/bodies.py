@@ -6,10 +6,11 @@ from dataclasses import fields, is_dataclass
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Any, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from bellbird.core.errors import Fault, InvalidInput, MalformedBody
 
