@@ -150,7 +150,8 @@ def create_app(bellbird: Bellbird | None = None) -> Any:
     engine = bellbird.open()
 
     async def ready() -> None:
-        await engine.ping()
+        if await engine.revision() != migrate.latest():
+            raise SchemaOutOfDate()
 
     return build(
         Access(engine, bellbird.tokens),

@@ -74,15 +74,20 @@ class Engine:
         """A transaction across tenants, for core, the event log's consumers and the operator's commands only."""
         return SystemTx(self, actor)
 
-    async def ping(self) -> None:
-        """Raises Unavailable unless the database answers."""
+    async def revision(self) -> str:
+        """The revision the database is at: that it answers at all is what health checks ask.
+
+        Raises Unavailable.
+        """
+        asked = _literal("select version_num from alembic_version")
         connection = await self._app.take()
         try:
-            await connection.exchange([_literal("select 1")])
+            await connection.exchange([_literal("begin"), *map(_literal, self._app.become), asked, _literal("commit")])
         except psycopg.Error as error:
             raise translate(error) from error
         finally:
             await self._app.give_back(connection)
+        return str(asked.rows[0][0])
 
 
 class _Base:
@@ -102,9 +107,12 @@ class _Base:
         """Raises Forbidden unless the actor has the permission."""
         self.actor.require(permission)
 
-    def queue(self, sql: str, *params: Parameter) -> Pending:
-        """Have a statement sent with the next exchange, without waiting for it."""
-        pending = Pending(sql, params)
+    def queue(self, sql: str, *params: Parameter, prepared: bool = True) -> Pending:
+        """Have a statement sent with the next exchange, without waiting for it.
+
+        `prepared` saves parsing it again, and sooner or later gives it one plan for all parameters.
+        """
+        pending = Pending(sql, params, prepared=prepared)
         self._queue.append(pending)
         return pending
 

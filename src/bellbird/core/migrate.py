@@ -49,6 +49,7 @@ def upgrade(conninfo: str) -> None:
         connection.execute("select pg_advisory_lock(hashtext('bellbird migrations'))")
         config.attributes["conninfo"] = conninfo
         command.upgrade(config, "head")
+        connection.execute(f"grant select on alembic_version to {APP_ROLE}, {SYSTEM_ROLE}")
         ensure_months(connection)
 
 

@@ -70,7 +70,7 @@ def decode(cursor: str, fingerprint: bytes, length: int) -> Edge:
                 code="invalid_cursor",
             )
         backward, *key = msgspec.json.decode(payload)
-    except (binascii.Error, ValueError, TypeError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError, msgspec.DecodeError):
         raise InvalidInput.at(
             "cursor", "is not a cursor: use next_cursor or previous_cursor of a page as it is", code="invalid_cursor"
         ) from None

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from litestar import Litestar, MediaType, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from bellbird.core.errors import Unavailable
+from bellbird.core.errors import BellbirdError
 from bellbird.entrypoints import docs
 from bellbird.entrypoints.rest import EXCEPTION_HANDLERS, Access, RequestIds
 
@@ -23,7 +24,7 @@ def build(
     ready: Callable[[], Awaitable[None]],
     on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Any:
-    """The application; `ready` raises Unavailable while it cannot serve."""
+    """The application; `ready` raises a BellbirdError while it cannot serve."""
 
     @get("/healthz", tags=["Health"], summary="Is the process alive?", media_type=MediaType.JSON)
     async def healthz() -> dict[str, str]:
@@ -35,9 +36,9 @@ def build(
         """Answers 200 when the database answers and is at the right revision, 503 otherwise."""
         try:
             await ready()
-        except Unavailable as error:
-            return Response({"status": "unavailable", "detail": error.detail}, status_code=503,
-                            headers={"Retry-After": str(error.retry_after)})  # fmt: skip
+        except BellbirdError as error:
+            answer = {"status": "unavailable", "code": error.code, "detail": error.detail}
+            return Response(answer, status_code=503, headers={"Retry-After": "1"})
         return Response({"status": "ready"})
 
     application = Litestar(
@@ -56,7 +57,7 @@ def build(
             path="/docs",
             render_plugins=[docs.Page()],
             use_handler_docstrings=True,
-            operation_id_creator=lambda handler, method, path: handler.name or handler.handler_name,
+            operation_id_creator=_operation_id,
             components=Components(
                 security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
             ),
@@ -65,3 +66,10 @@ def build(
         logging_config=None,
     )
     return RequestIds(application, access.engine)
+
+
+def _operation_id(handler: HTTPRouteHandler, method: Any, path: Any) -> str:
+    """`contacts_create`: the feature and its verb. A trailing underscore keeps a handler from hiding a decorator."""
+    module = handler.fn.__module__.split(".")[-2]
+    verb = handler.handler_name.removesuffix("_")
+    return verb if module == "entrypoints" else f"{module}_{verb}"

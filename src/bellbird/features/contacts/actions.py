@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
+from bellbird.core import ids
 from bellbird.core.engine import SystemTx, Tx
 from bellbird.core.errors import InvalidInput, VersionMismatch
 from bellbird.core.events import Event
@@ -45,10 +46,15 @@ async def create(tx: Tx, new: NewContact) -> Contact:
     """
     tx.require("contacts:write")
     settings = (await tx.tenant()).settings
-    contact = cleaning.make(new, settings, id=tx.new_id(), now=_now(tx))
+    contact = _made(tx, new, settings)
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
     _insert(tx, contact)
     return replace(contact, duplicates=duplicates) if duplicates else contact
+
+
+def _made(tx: Tx, new: NewContact, settings: TenantSettings) -> Contact:
+    now = _now(tx)
+    return cleaning.make(new, settings, id=ids.uuid7(now), now=now)
 
 
 def _insert(tx: Tx, contact: Contact) -> None:
@@ -184,7 +190,7 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
     """
     tx.require("contacts:write")
     settings = (await tx.tenant()).settings
-    contact = cleaning.make(new, settings, id=tx.new_id(), now=_now(tx))
+    contact = _made(tx, new, settings)
     keys = _keys(contact, match)
     if not keys:
         raise InvalidInput.at("match", f"is {match}, but the contact has none to match by")
@@ -192,8 +198,10 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
     _lock(tx, {*keys, *_keys(contact, "email"), *_keys(contact, "phone")})
     found = await tx.all(_MATCHES[match], tx.tenant_id, [value for _, value in keys])
     if len(found) > 1:
-        ids = ", ".join(str(row[0]) for row in found)
-        raise AmbiguousMatch(f"More than one contact matches by {match}: {ids}.", contacts=[row[0] for row in found])
+        matching = ", ".join(str(row[0]) for row in found)
+        raise AmbiguousMatch(
+            f"More than one contact matches by {match}: {matching}.", contacts=[row[0] for row in found]
+        )
     if found:
         existing = from_row(found[0])
         return Upserted(await _change(tx, existing, _addition(existing, contact, new), settings), created=False)
@@ -280,8 +288,8 @@ async def _claim(tx: Tx, contact: Contact, policy: DuplicatePolicy) -> tuple[UUI
         shared = " and ".join(
             what for at, what in ((1, "a phone number"), (2, "an e-mail address")) if any(row[at] for row in rows)
         )
-        ids = ", ".join(str(row[0]) for row in rows)
-        raise DuplicateContact(f"{shared.capitalize()} is shared with {ids}.", contacts=[row[0] for row in rows])
+        others = ", ".join(str(row[0]) for row in rows)
+        raise DuplicateContact(f"{shared.capitalize()} is shared with {others}.", contacts=[row[0] for row in rows])
     return tuple(row[0] for row in rows)
 
 

@@ -1,7 +1,7 @@
 """From what was sent to what is kept: every field read, checked and put in its one form, all faults found at once."""
 
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date, datetime
@@ -82,7 +82,10 @@ def _read(
     given: Mapping[str, Any], settings: TenantSettings, *, id: UUID, version: int, created: datetime, now: datetime
 ) -> Contact:
     reader = _Reader(settings)
-    values = {name: reader.field(name, given[name]) for name in PATCHABLE}
+    values = dict(_ABSENT)
+    for name in PATCHABLE:
+        if given[name] not in _NOTHING:
+            values[name] = reader.field(name, given[name])
     if not reader.faults and not any(values[name] for name in _NAMING):
         reader.fault("contact_needs_identity", "", "A contact needs a name, a company, a phone or an e-mail.")
     if reader.faults:
@@ -90,6 +93,16 @@ def _read(
     values["display_name"] = values["display_name"] or _called(**values)
     return Contact(id=id, version=version, created_at=created, updated_at=now, **values)
 
+
+# Most contacts have a handful of fields: the rest need no reading.
+_NOTHING: Final[tuple[Any, ...]] = (None, "", (), [], {})
+_ABSENT: Final[dict[str, Any]] = {
+    **dict.fromkeys(PATCHABLE),
+    **dict.fromkeys(("phones", "emails", "addresses", "urls", "tags"), ()),
+    "kind": "person",
+    "custom": {},
+    "preferences": {},
+}
 
 _NAMING = ("first_name", "last_name", "display_name", "company", "phones", "emails")
 
@@ -133,16 +146,18 @@ class _Reader:
         return read(self, value, f"/{name}") if read else self.text(value, f"/{name}", MAX_TEXT)
 
     def text(self, value: Any, pointer: str, limit: int = MAX_TEXT) -> str | None:
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            self.fault("invalid_type", pointer, f"must be text, not {type(value).__name__}")
+        if value is None or value == "" or not self.is_text(value, pointer):
             return None
         try:
             return text.clean(value, max_length=limit) or None
         except InvalidText as error:
             self.fault(error.code, pointer, str(error))
             return None
+
+    def is_text(self, value: Any, pointer: str) -> bool:
+        if not isinstance(value, str):
+            self.fault("invalid_type", pointer, f"must be text, not {type(value).__name__}")
+        return isinstance(value, str)
 
     def kind(self, value: Any, pointer: str) -> str:
         if value is None:
@@ -160,6 +175,8 @@ class _Reader:
         region = self.region(phone.region, f"{pointer}/region") or self.settings.default_region
         label = self.text(phone.label, f"{pointer}/label", MAX_LABEL)
         allowed = self.settings.allowed_regions or None
+        if not self.is_text(phone.number, f"{pointer}/number"):
+            return None
         try:
             typed = phone.number + (f" ext {phone.extension}" if phone.extension else "")
             number = phones.parse(typed, default_region=region, allowed_regions=allowed)
@@ -179,6 +196,8 @@ class _Reader:
 
     def email(self, email: Email, pointer: str) -> Email | None:
         label = self.text(email.label, f"{pointer}/label", MAX_LABEL)
+        if not self.is_text(email.address, f"{pointer}/address"):
+            return None
         try:
             address = emails.parse(email.address).address
         except InvalidEmail as error:
@@ -244,6 +263,7 @@ class _Reader:
             return None
         if name.upper() not in phones.regions() | _WITHOUT_PHONES | {"001"}:
             self.fault("region_unknown", pointer, f"{name!r} is not a country code (ISO 3166-1) such as AU or NZ")
+            return None
         return name.upper()
 
     def owner(self, value: Any, pointer: str) -> UUID | None:
@@ -281,14 +301,16 @@ class _Reader:
                 self.fault(error.code, pointer, str(error))
         elif isinstance(value, Mapping):
             for key, item in value.items():
-                self.json(key, pointer, depth)
+                if self.is_text(key, pointer):
+                    self.json(key, pointer, depth)
                 self.json(item, f"{pointer}/{_escape(str(key))}", depth + 1)
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 self.json(item, f"{pointer}/{index}", depth + 1)
-        elif isinstance(value, float) and not math.isfinite(value):
-            self.fault("number_out_of_range", pointer, "is not a number that can be kept (64-bit floating point)")
-        elif value is not None and not isinstance(value, bool | int | float):
+        elif isinstance(value, int | float):
+            if not abs(value) <= sys.float_info.max:  # nor is NaN
+                self.fault("number_out_of_range", pointer, "is not a number that can be kept (64-bit floating point)")
+        elif value is not None:
             self.fault("invalid_type", pointer, f"must be JSON, not {type(value).__name__}")
 
     def items(self, value: Any, pointer: str, kind: type, limit: int, noun: str) -> Sequence[Any]:

@@ -28,11 +28,7 @@ class Sort:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, not {value!r}")
-    if "\0" in value or not value.isprintable():
-        raise ValueError("may not contain control characters")
-    if len(value) > 500:
-        raise ValueError("is longer than 500 characters")
-    return value.strip()
+    return text.clean(value, max_length=500)
 
 
 def escape_like(literal: str) -> str:
@@ -67,9 +63,9 @@ def _date(value: Any) -> date:
 def _number(value: Any) -> int:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if isinstance(value, bool) or not number.is_integer() or abs(number) > 2**31:
+    if isinstance(value, bool) or not number.is_integer() or abs(number) >= 2**31:
         raise ValueError(f"must be a whole number, not {value!r}")
     return int(number)
 

@@ -18,6 +18,7 @@ from bellbird.features.contacts import search
 from bellbird.features.contacts.fields import SORTS, Sort, filterable
 from bellbird.features.contacts.models import Contact, ContactNotFound
 from bellbird.features.contacts.rows import READ, from_row
+from bellbird.features.contacts.search import Kind
 
 # A lookup's answer is for a person to choose from while the telephone rings.
 MAX_CANDIDATES: Final = 50
@@ -77,7 +78,13 @@ async def lookup(tx: Tx | ReadTx, number: str) -> tuple[Contact, ...]:
     if not MIN_ENDING <= len(digits) <= 15:
         message = f"must be a telephone number, or at least its last {MIN_ENDING} digits, not {number[:60]!r}"
         raise InvalidInput.at("number", message, code="phone_invalid")
-    return tuple(from_row(row) for row in await tx.all(BY_ENDING, tx.tenant_id, f"%{digits} %"))
+    found = [from_row(row) for row in await tx.all(BY_ENDING, tx.tenant_id, f"%{digits} %")]
+    return tuple(contact for contact in found if _ends_in(contact, digits))
+
+
+def _ends_in(contact: Contact, digits: str) -> bool:
+    """Whether one of its numbers does: search_text has names and addresses too, and they may end in digits."""
+    return any(form.endswith(digits) for phone in contact.phones for form in phones.search_digits(phone.number))
 
 
 def _likelihood(contact: Contact, meant: tuple[str, ...]) -> tuple[int, bool, bool]:
@@ -117,19 +124,22 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Contact]:
     settings = (await tx.tenant()).settings
     condition = filters.parse(query.filter, filterable(settings)) if query.filter else None
     sort, descending = (_BY_MATCH, False) if query.q else _sort(query.sort)
-    mark = paging.fingerprint(tx.tenant_id, query.filter, query.q or query.sort, query.deleted)
+    order = None if query.q else query.sort
+    mark = paging.fingerprint(tx.tenant_id, query.filter, query.q, order, query.deleted)
     edge = paging.decode(query.cursor, mark, 3) if query.cursor else None
 
     params = Params(tx.tenant_id)
     where = f"tenant_id = $1 and deleted_at is {'not null' if query.deleted else 'null'}"
     if condition is not None:
         where += f" and {filters.compile(condition, params)}"
-    kinds = search.ask(query.q, settings, params).kinds if query.q else ("true",)
+    kinds = search.ask(query.q, settings, params) if query.q else search.EVERYTHING
     counting = _count(tx, where, kinds, params) if query.total else None
     sql, values = params.used_in(_select(where, kinds, sort, descending, edge, limit, params))
-    rows = await tx.all(sql, *values)
+    # What a filter or a question is about decides the plan: it is made anew for each, not prepared for all.
+    asked = tx.queue(sql, *values, prepared=not (condition or query.q))
+    await tx.flush()
 
-    shown, after, before = paging.assemble(rows, limit, edge, mark, _key)
+    shown, after, before = paging.assemble(asked.rows, limit, edge, mark, _key)
     found: Page[Contact] = Page(tuple(map(from_row, shown)), after, before)
     return replace(found, total=await _total(tx, counting)) if counting else found
 
@@ -147,7 +157,7 @@ def _sort(text: str) -> tuple[Sort, bool]:
 
 
 def _select(
-    where: str, kinds: tuple[str, ...], sort: Sort, descending: bool, edge: Edge | None, limit: int, params: Params
+    where: str, kinds: tuple[Kind, ...], sort: Sort, descending: bool, edge: Edge | None, limit: int, params: Params
 ) -> str:
     """One stretch of a list in one statement: each kind of match by the sort, a later kind only if room is left."""
     backward = edge is not None and edge.backward
@@ -156,22 +166,30 @@ def _select(
     ranks = range(first, -1, -1) if backward else range(first, len(kinds))
     selects = []
     for rank in ranks:
-        only = where if kinds[rank] == "true" else f"{where} and {kinds[rank]}"
+        only = f"{where} and {kinds[rank].sql}"
         if edge is not None and rank == first:
             column, id = (params.add(value) for value in key)
-            only += f" and ({sort.column}, id) {'<' if down else '>'} ({column}, {id})"
+            sign = "<" if down else ">"
+            only += (
+                f" and ({sort.column}, id) {sign} ({column}, {id})" if sort.column != "id" else f" and id {sign} {id}"
+            )
         order = "desc" if down else "asc"
         by = f"{sort.column} {order}, id {order}" if sort.column != "id" else f"id {order}"
+        # OFFSET 0 keeps the planner from walking the whole tenant in order, sure to come by matches soon.
+        rows = (
+            f"(select * from tenant_contacts where {only} offset 0) as found" if kinds[rank].rare else "tenant_contacts"
+        )
         selects.append(
-            f"select {READ}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom tenant_contacts\n"
-            f"where {only}\norder by {by} limit {limit + 1}"
+            f"select {READ}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom {rows}\n"
+            + ("" if kinds[rank].rare else f"where {only}\n")
+            + f"order by {by} limit {limit + 1}"
         )
     if len(selects) == 1:
         return selects[0]
     return "(" + ")\nunion all\n(".join(selects) + f")\nlimit {limit + 1}"
 
 
-def _read_edge(edge: Edge, sort: Sort, kinds: tuple[str, ...]) -> tuple[int, tuple[Any, Any]]:
+def _read_edge(edge: Edge, sort: Sort, kinds: tuple[Kind, ...]) -> tuple[int, tuple[Any, Any]]:
     """A cursor's content, checked: it comes back from outside."""
     rank, value, id = edge.key
     try:
@@ -188,12 +206,13 @@ def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return rank, value.isoformat() if isinstance(value, datetime) else str(value), str(row[0])
 
 
-def _count(tx: Tx | ReadTx, where: str, kinds: tuple[str, ...], params: Params) -> tuple[Pending, str, list[Any]]:
+def _count(tx: Tx | ReadTx, where: str, kinds: tuple[Kind, ...], params: Params) -> tuple[Pending, str, list[Any]]:
     """Count with a limit, in the same exchange as the page; the estimate's statement is kept for when it is reached."""
-    some = f"select 1 from tenant_contacts where {where} and (({') or ('.join(kinds)}))"
+    any_kind = " or ".join(f"({kind.sql})" for kind in kinds)
+    some = f"select 1 from tenant_contacts where {where} and ({any_kind})"
     some, values = params.used_in(some)
     values = list(values)
-    counted = tx.queue(f"select count(*) from ({some} limit {paging.EXACT_TO + 1}) as matches", *values)
+    counted = tx.queue(f"select count(*) from ({some} limit {paging.EXACT_TO + 1}) as matches", *values, prepared=False)
     return counted, f"explain (format json) {some}", values
 
 

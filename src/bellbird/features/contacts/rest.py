@@ -82,7 +82,7 @@ async def lookup(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]
 
 
 @get("/contacts/{id:str}", tags=TAGS, summary="Get a contact")
-async def get_one(id: str, read: ReadTx) -> Response[Contact]:
+async def get_(id: str, read: ReadTx) -> Response[Contact]:
     """A contact by its id; deleted ones are not found."""
     return _tagged(await queries.get(read, rest.id_of(id)))
 
@@ -115,7 +115,7 @@ async def update(request: Request[Any, Any, Any], id: str, data: ContactPatch, t
 
 
 @delete("/contacts/{id:str}", tags=TAGS, summary="Delete a contact")
-async def delete_one(request: Request[Any, Any, Any], id: str, tx: Tx) -> None:
+async def delete_(request: Request[Any, Any, Any], id: str, tx: Tx) -> None:
     """Take a contact out of lists and search; it can be restored until it is purged."""
     await actions.delete(tx, rest.id_of(id), version=rest.version_of(request))
 
@@ -132,4 +132,4 @@ async def purge(id: str, tx: Tx) -> None:
     await actions.purge(tx, rest.id_of(id))
 
 
-ROUTES: Final = (page, lookup, get_one, create, upsert, update, delete_one, restore, purge)
+ROUTES: Final = (page, lookup, get_, create, upsert, update, delete_, restore, purge)

@@ -1,7 +1,8 @@
 """What a person typed in a search box, as conditions: the best kind of match first.
 
 A word matches the beginning of any word of the names, company, job title or e-mail addresses.
-A word of four letters or more may have one typo (a letter wrong, missing, too many, or two swapped).
+A word of four letters or more may have one typo (a letter wrong, missing, too many, or two swapped);
+one of six or more may be the beginning of a word even so.
 Anything that looks like a telephone number, or a part of one, matches numbers in every format.
 """
 
@@ -19,20 +20,25 @@ MAX_QUESTION: Final = 100
 MAX_WORDS: Final = 6
 TYPO_FROM: Final = 4
 TYPO_TO: Final = 16
+BEGINNING_FROM: Final = 6
 
 # Behind every character of the collation "C": a prefix's matches are those from it up to here.
 _LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A search box's content, ready to be asked: kinds of match as SQL, none of which includes another's rows."""
+class Kind:
+    """One kind of match, as SQL. `rare`: the planner takes it for common, so it is told to find all and then sort."""
 
-    kinds: tuple[str, ...]
+    sql: str
+    rare: bool = False
 
 
-def ask(q: str, settings: TenantSettings, params: Params) -> Question:
-    """The kinds of match for a question, best first. Raises InvalidInput for one that nothing could match."""
+EVERYTHING: Final = (Kind("true"),)
+
+
+def ask(q: str, settings: TenantSettings, params: Params) -> tuple[Kind, ...]:
+    """The kinds of match for a question, best first; none includes another's rows. Raises InvalidInput for one that nothing could match."""
     try:
         q = text.clean(q, max_length=MAX_QUESTION)
     except InvalidText as error:
@@ -43,36 +49,40 @@ def ask(q: str, settings: TenantSettings, params: Params) -> Question:
         key = q.casefold()
         whole = f"email_addresses @> array[{params.add(key)}]::text[]"
         start = f"search_text like {params.add(f'% {escape_like(key)}%')}"
-        return Question((whole, f"{start} and not {whole}"))
+        return Kind(whole), Kind(f"{start} and not {whole}")
     words = text.words(q)[:MAX_WORDS]
     if not words:
         raise InvalidInput.at("q", f"must have a letter or a digit to look for, not {q!r}")
     return _words(words, params)
 
 
-def _numbers(q: str, settings: TenantSettings, params: Params) -> Question:
+def _numbers(q: str, settings: TenantSettings, params: Params) -> tuple[Kind, ...]:
     meant = phones.candidates(
         q, default_region=settings.default_region, allowed_regions=settings.allowed_regions or None
     )
     exact = f"phone_numbers && {params.add(list(meant))}::text[]"
     part = f"search_text like {params.add(f'%{phones.digits(q)}%')}"
-    return Question((exact, f"{part} and not {exact}")) if meant else Question((part,))
+    return (Kind(exact), Kind(f"{part} and not {exact}")) if meant else (Kind(part),)
 
 
-def _words(words: list[str], params: Params) -> Question:
+def _words(words: list[str], params: Params) -> tuple[Kind, ...]:
     start = " ".join(words)
     low, high = params.add(start), params.add(start + _LAST)
     called = f"name_key >= {low} and name_key < {high}"
     has = " and ".join(f"search_text like {params.add(f'% {word}%')}" for word in words)
-    kinds = [called, f"{has} and not ({called})"]
+    kinds = [Kind(called), Kind(f"{has} and not ({called})")]
     if any(TYPO_FROM <= len(word) <= TYPO_TO for word in words):
         nearly = " and ".join(f"search_text like any({params.add(_nearly(word))}::text[])" for word in words)
-        kinds.append(f"{nearly} and not ({has}) and not ({called})")
-    return Question(tuple(kinds))
+        kinds.append(Kind(f"{nearly} and not ({has}) and not ({called})", rare=True))
+    return tuple(kinds)
 
 
 def _nearly(word: str) -> list[str]:
-    """LIKE patterns for texts with a word that begins with `word`, give or take one typo (Damerau-Levenshtein 1)."""
+    """LIKE patterns for texts with a word that is `word`, give or take one typo (Damerau-Levenshtein distance 1).
+
+    Of a short word, a typo in the middle leaves the index no three letters in a row but those at the word's end:
+    only whole words are looked for. A longer one may be the beginning of a word.
+    """
     if not TYPO_FROM <= len(word) <= TYPO_TO:
         return [f"% {word}%"]
     near = [word]
@@ -81,4 +91,6 @@ def _nearly(word: str) -> list[str]:
         near += [before + "_" + after, before + after, before + "_" + letter + after]
         if after:
             near.append(before + after[0] + letter + after[1:])
-    return [f"% {pattern}%" for pattern in dict.fromkeys(near)]
+    near.append(word + "_")
+    end = "%" if len(word) >= BEGINNING_FROM else " %"
+    return [f"% {pattern}{end}" for pattern in dict.fromkeys(near)]
