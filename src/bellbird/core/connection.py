@@ -86,10 +86,9 @@ class Connection(AsyncConnection[Row]):
             return True
         poller = select.poll()
         poller.register(self.pgconn.socket, select.POLLIN)
-        if not poller.poll(0):
-            return False
         try:
-            self.pgconn.consume_input()
+            while poller.poll(0):  # the server's last words come first, and that it hung up only behind them
+                self.pgconn.consume_input()
         except OperationalError:
             return True
         return self.pgconn.status != pq.ConnStatus.OK or self.pgconn.is_busy() != 0

@@ -75,12 +75,17 @@ class PhoneNumber:
 
 class InvalidPhone(ValueError):
     """Not a number we can keep; `code` is one of `phone_empty`, `phone_too_short`, `phone_too_long`,
-    `phone_has_letters`, `phone_short_code`, `phone_region_not_allowed`, `phone_invalid`."""
+    `phone_has_letters`, `phone_short_code`, `phone_region_not_allowed`, `phone_ambiguous`, `phone_invalid`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+# "021 123 4567": libphonenumber takes it for (02) 1123 4567, but the Numbering Plan's schedule has no (02) numbers that
+# begin with 0, 1 or 2, and whoever groups the digits so means one of New Zealand's mobile prefixes.
+_TASMAN = re.compile(r"\s*\(?02[012][\s).-]")
 
 
 def parse(text: str, *, default_region: str, allowed_regions: Collection[str] | None) -> PhoneNumber:
@@ -95,6 +100,13 @@ def parse(text: str, *, default_region: str, allowed_regions: Collection[str] | 
     number = _read(dialled, extension, default_region)
     if number is None:
         raise _refusal(text, dialled, default_region, allowed_regions)
+    if number.region == "AU" and _TASMAN.match(text) and _allows(allowed_regions, "NZ"):
+        if across := _read(dialled, extension, "NZ"):
+            raise InvalidPhone(
+                "phone_ambiguous",
+                f"{_shown(text)} is written as a New Zealand mobile, but would be read as Australian here: "
+                f"type {across.number} for New Zealand or {number.number} for Australia.",
+            )
     if not _allows(allowed_regions, number.region):
         allowed = ", ".join(map(_name, sorted(allowed_regions or ()))) or "none"
         raise InvalidPhone(

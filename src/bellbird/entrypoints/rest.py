@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -35,6 +35,9 @@ class Access:
     def __init__(self, engine: Engine, tokens: Tokens) -> None:
         self.engine = engine
         self.tokens = tokens
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # Litestar copies a router with all that hangs on it, and there is one engine
 
     async def read(self, request: Request[Any, Any, Any]) -> ReadTx:
         """Reads on behalf of whoever is calling."""

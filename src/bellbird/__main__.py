@@ -1,0 +1,5 @@
+"""`python -m bellbird` is the `bellbird` command."""
+
+from bellbird.cli import main
+
+main()

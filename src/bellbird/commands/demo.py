@@ -1,0 +1,120 @@
+"""Fill a demo tenant with believable contacts and serve it."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from datetime import timedelta
+from importlib.util import find_spec
+from uuid import UUID
+
+import click
+
+from bellbird.app import Bellbird
+from bellbird.commands import serve
+from bellbird.core.settings import Settings, load
+from bellbird.entrypoints import cli
+
+# Whoever signs in with the printed token.
+USER = UUID("0190a1b2-0000-7000-8000-000000000001")
+VALID = timedelta(days=30)
+
+
+@click.command()
+@click.option("--contacts", "count", type=click.IntRange(0, 1_000_000), default=2000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on; default: BELLBIRD_PORT.")
+def command(count: int, port: int | None) -> None:
+    """Fill a demo tenant with believable contacts of Australia and New Zealand, and serve it until Ctrl-C.
+
+    The contacts are made up, and the same ones every time. Run again, it adds only what is missing.
+
+    \b
+    Example: bellbird demo --contacts 10000 --port 8001
+    """
+    if find_spec("faker") is None:
+        raise cli.Refusal("The demo's people are made by Faker, which is missing: pip install 'bellbird-crm[demo]'")
+    settings = load() if port is None else load(port=port)
+    running = _answers_as_bellbird(serve.url(settings))
+    if not running:
+        serve.claim(settings, "BELLBIRD_PORT, such as: BELLBIRD_PORT=8001 make demo")
+    bellbird = Bellbird(settings)
+    try:
+        bellbird.open()
+        token = asyncio.run(_prepare(bellbird, count))
+        if running and not _lets_in(serve.url(settings), token):
+            raise cli.Refusal(
+                f"A Bellbird with other data runs on port {settings.port}. "
+                "Stop it, or choose another port: BELLBIRD_PORT=8001 make demo"
+            )
+        _introduce(settings, token, running)
+        if not running:
+            serve.serve(settings)
+    finally:
+        asyncio.run(bellbird.close())
+
+
+async def _prepare(bellbird: Bellbird, count: int) -> str:
+    """See that the demo's data is there; returns a token."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from bellbird.demo import filling
+
+    tenant = await filling.tenant(bellbird)
+    columns = TextColumn("Contacts"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=count)
+        added = await filling.fill(bellbird, count, lambda seen: progress.advance(task, seen))
+    if added:
+        cli.note(f"{added:,} made-up contacts were added to the tenant {tenant.slug}.")
+    # Connections belong to the event loop they were opened in, and this one ends here.
+    await bellbird.engine.close()
+    return bellbird.tokens.make(tenant.id, USER, valid_for=VALID)
+
+
+def _answers_as_bellbird(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:  # noqa: S310 - http, to our own address
+            said = json.load(answer)
+            return isinstance(said, dict) and said.keys() == {"status", "version"} and "x-request-id" in answer.headers
+    except (OSError, ValueError):
+        return False
+
+
+def _lets_in(url: str, token: str) -> bool:
+    request = urllib.request.Request(f"{url}/api/v1/contacts?limit=1", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _introduce(settings: Settings, token: str, running: bool) -> None:
+    from bellbird.demo import people
+
+    url = serve.url(settings)
+    _box(
+        f"Bellbird {'is already running' if running else 'serves the demo'} on {url}",
+        f"The API and its description: {url}/docs",
+        "Sign in with the token below; it is valid for 30 days.",
+        "" if running else "Ctrl-C stops it.",
+    )
+    caller = people.a_mobile()
+    click.echo(f"""
+TOKEN={token}
+
+Try it, in another terminal:
+  curl -H "Authorization: Bearer $TOKEN" "{url}/api/v1/contacts?q=nguyen"
+  curl -H "Authorization: Bearer $TOKEN" "{url}/api/v1/contacts/lookup?number={caller}"
+  curl -H "Authorization: Bearer $TOKEN" -g "{url}/api/v1/contacts?filter[tag]=vip&total=true"
+  curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" "{url}/api/v1/contacts" \\
+    -d '{{"first_name": "Ann", "phones": [{{"number": "0412 345 678"}}]}}'
+  bellbird contacts list --tenant demo --filter tag=vip
+""")
+
+
+def _box(*lines: str) -> None:
+    lines = tuple(filter(None, lines))
+    width = max(map(len, lines))
+    click.echo("\n".join(("", f"╭─{'─' * width}─╮", *(f"│ {line:{width}} │" for line in lines), f"╰─{'─' * width}─╯")))
