@@ -166,8 +166,12 @@ def test_another_region_is_not_suggested_unless_it_is_allowed() -> None:
     assert "Australia" not in refusal("1300 975 707", "NZ", ("NZ",)).message
 
 
-def test_a_new_zealand_mobile_that_is_also_a_sydney_number_is_read_at_home() -> None:
-    assert "+61211234567" == read("021 123 4567", "AU").number
+def test_a_new_zealand_mobile_that_libphonenumber_takes_for_a_sydney_number_is_not_guessed_at() -> None:
+    error = refusal("021 123 4567", "AU", BOTH)
+    assert "phone_ambiguous" == error.code
+    assert "+64211234567 for New Zealand or +61211234567 for Australia" in error.message
+    assert "+61211234567" == read("02 1123 4567", "AU").number
+    assert "+61211234567" == read("021 123 4567", "AU", allowed=("AU",)).number
     assert ("+61211234567", "+64211234567") == phones.candidates(
         "021 123 4567", default_region="AU", allowed_regions=BOTH
     )
