@@ -284,7 +284,7 @@ async def tx(begin: Begin) -> AsyncIterator[Tx]:
 
 @pytest.fixture(scope="session")
 async def bellbird(owner_conninfo: str) -> AsyncIterator[Bellbird]:
-    """Bellbird over this worker's database, logged in as the owner that becomes the roles, as with a URL of one's own."""
+    """Bellbird over this worker's database, logged in as its owner, who becomes the roles."""
     settings = Settings(_env_file=None, database_url=owner_conninfo, secret=SECRET)  # type: ignore[call-arg, arg-type]
     async with Bellbird(settings) as opened:
         yield opened

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -115,21 +116,20 @@ def pgbouncer(program: Path, behind: Cluster, folder: Path) -> Iterator[str]:
     """PgBouncer in transaction mode in front of a cluster; yields the `host` and `port` parameters of its socket."""
     port, sockets = free_port(), folder
     config = folder / "pgbouncer.ini"
+    # `any` lets everyone in, as the user that the database's line names.
     config.write_text(
-        f"[databases]\n* = host={behind.sockets} port=5432\n"
+        f"[databases]\n* = host={behind.sockets} port=5432 user=postgres\n"
         f"[pgbouncer]\nlisten_addr =\nlisten_port = {port}\nunix_socket_dir = {sockets}\n"
         f"auth_type = any\npool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 5\n"
         f"logfile = {folder / 'log'}\npidfile = {folder / 'pid'}\n"
     )
-    # `any` lets everyone in as the user that the server line names.
-    config.write_text(config.read_text().replace("port=5432\n", "port=5432 user=postgres\n"))
     for each in (folder, config):
         behind.account.own(each)
-    log = open(folder / "startup.log", "w")  # noqa: SIM115: the process has it as long as it lives
-    process = subprocess.Popen(
-        [*behind.account.prefix, str(program), str(config)],
-        stdout=log, stderr=log, cwd="/", start_new_session=True, **_switch(behind.account),
-    )  # fmt: skip
+    with open(folder / "startup.log", "w") as log:
+        process = subprocess.Popen(
+            [*behind.account.prefix, str(program), str(config)],
+            stdout=log, stderr=log, cwd="/", start_new_session=True, **_switch(behind.account),
+        )  # fmt: skip
     try:
         door = sockets / f".s.PGSQL.{port}"
         wait_for(lambda: door.exists() or process.poll() is not None, "PgBouncer's start")
@@ -138,10 +138,9 @@ def pgbouncer(program: Path, behind: Cluster, folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
-        log.close()
 
 
-def _switch(account: Account) -> dict[str, object]:
+def _switch(account: Account) -> dict[str, Any]:
     if account.prefix or account.uid == os.geteuid():
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}

@@ -1,10 +1,10 @@
 """Bellbird: contacts and calls for many tenants, on PostgreSQL.
 
-    from bellbird import Actor, Bellbird, contacts
+from bellbird import Actor, Bellbird, contacts
 
-    async with Bellbird() as bellbird:
-        async with bellbird.tenant("acme", Actor.user(user_id)) as tx:
-            ann = await contacts.create(tx, contacts.NewContact(first_name="Ann"))
+async with Bellbird() as bellbird:
+    async with bellbird.tenant("acme", Actor.user(user_id)) as tx:
+        ann = await contacts.create(tx, contacts.NewContact(first_name="Ann"))
 """
 
 import importlib

@@ -92,7 +92,9 @@ def fault_codes() -> set[str]:
                 given: list[ast.expr] = [word.value for word in node.keywords if word.arg == "code"]
                 if name in ("Fault", "fault", "InvalidPhone", "InvalidEmail", "InvalidText"):
                     given += node.args
-                found |= {each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+                found |= {
+                    each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                }
             elif isinstance(node, ast.Assign) and "code" in ast.unparse(node.targets[0]):
                 found |= {each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)
                           and isinstance(each.value, str)}  # fmt: skip
@@ -101,7 +103,9 @@ def fault_codes() -> set[str]:
                     if isinstance(default, ast.Constant) and isinstance(default.value, str):
                         found.add(default.value)
     # A tenant's setting is named where its fault is noted.
-    return {code for code in found if re.fullmatch(r"[a-z]+(_[a-z]+)+", code)} - set(TenantSettings.__dataclass_fields__)
+    return {code for code in found if re.fullmatch(r"[a-z]+(_[a-z]+)+", code)} - set(
+        TenantSettings.__dataclass_fields__
+    )
 
 
 def test_every_code_of_a_fault_is_documented_and_no_other() -> None:

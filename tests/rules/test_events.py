@@ -5,13 +5,14 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from bellbird.core.actors import Actor
 from bellbird.core.connection import Connection, Pending
-from bellbird.core.engine import Engine, Tx
+from bellbird.core.engine import Engine, SystemTx, Tx
 from bellbird.core.errors import Unavailable
 from bellbird.core.tenants import Tenant
 from bellbird.features import FEATURES, contacts, tenants
@@ -29,7 +30,7 @@ def of_tenant(verb: Callable[[Tx], Awaitable[Any]]) -> Doing:
     return do
 
 
-def of_operator(verb: Callable[[Any, Tenant], Awaitable[Any]]) -> Doing:
+def of_operator(verb: Callable[[SystemTx, Tenant], Awaitable[Any]]) -> Doing:
     async def do(engine: Engine, tenant: Tenant) -> None:
         async with engine.system(Actor.system()) as tx:
             await verb(tx, tenant)
@@ -37,31 +38,30 @@ def of_operator(verb: Callable[[Any, Tenant], Awaitable[Any]]) -> Doing:
     return do
 
 
-async def id_of_ann(tx: Tx) -> Any:
-    rows = await tx.all("select id from contacts where tenant_id = $1 and display_name = 'Ann'", tx.tenant_id)
-    return rows[0][0]
+def of_contact(called: str, verb: Callable[[Tx, UUID], Awaitable[Any]]) -> Doing:
+    async def do(tx: Tx) -> None:
+        asked = "select id from contacts where tenant_id = $1 and display_name = $2"
+        ((id,),) = await tx.all(asked, tx.tenant_id, called)
+        await verb(tx, id)
+
+    return of_tenant(do)
 
 
-async def id_of_deleted(tx: Tx) -> Any:
-    rows = await tx.all("select id from contacts where tenant_id = $1 and display_name = 'Deleted'", tx.tenant_id)
-    return rows[0][0]
+async def resumed(tx: SystemTx, tenant: Tenant) -> None:
+    await tx.run("update tenants set status = 'suspended' where id = $1", tenant.id)
+    await tenants.resume(tx, tenant.id)
 
 
 # Every public verb that writes, the event it records, and how it is done here. A new verb needs a line.
 WRITES: dict[str, tuple[str, Doing]] = {
     "contacts.create": ("contact.created", of_tenant(lambda tx: make.contact(tx, first_name="New"))),
     "contacts.update": (
-        "contact.updated", of_tenant(lambda tx: then(id_of_ann(tx), lambda id: contacts.update(tx, id, ContactPatch(company="X")))),
+        "contact.updated",
+        of_contact("Ann", lambda tx, id: contacts.update(tx, id, ContactPatch(company="X"))),
     ),
-    "contacts.delete": (
-        "contact.deleted", of_tenant(lambda tx: then(id_of_ann(tx), lambda id: contacts.delete(tx, id))),
-    ),
-    "contacts.restore": (
-        "contact.restored", of_tenant(lambda tx: then(id_of_deleted(tx), lambda id: contacts.restore(tx, id))),
-    ),
-    "contacts.purge": (
-        "contact.purged", of_tenant(lambda tx: then(id_of_ann(tx), lambda id: contacts.purge(tx, id))),
-    ),
+    "contacts.delete": ("contact.deleted", of_contact("Ann", lambda tx, id: contacts.delete(tx, id))),
+    "contacts.restore": ("contact.restored", of_contact("Deleted", lambda tx, id: contacts.restore(tx, id))),
+    "contacts.purge": ("contact.purged", of_contact("Ann", lambda tx, id: contacts.purge(tx, id))),
     "contacts.upsert": (
         "contact.created",
         of_tenant(lambda tx: contacts.upsert(tx, NewContact(first_name="New", external_id="1"), match="external_id")),
@@ -69,23 +69,14 @@ WRITES: dict[str, tuple[str, Doing]] = {
     "tenants.create": ("tenant.created", of_operator(lambda tx, _: tenants.create(tx, "made-by-the-rule"))),
     "tenants.set": ("tenant.updated", of_operator(lambda tx, tenant: tenants.set(tx, tenant.id, name="New"))),
     "tenants.suspend": ("tenant.suspended", of_operator(lambda tx, tenant: tenants.suspend(tx, tenant.id))),
-    "tenants.resume": ("tenant.resumed", of_operator(lambda tx, tenant: resumed(tx, tenant))),
-}  # fmt: skip
+    "tenants.resume": ("tenant.resumed", of_operator(resumed)),
+}
 
 # Public coroutines of actions that write nothing, or after which there is no log left to write to.
 NOT_RECORDED = {"contacts.expired", "tenants.delete"}
 
 ROW_IS_WRITTEN = re.compile(r"\s*(insert into|update|delete from) (contacts|tenants)\b")
 EVENT_IS_WRITTEN = re.compile(r"\s*insert into events\b")
-
-
-async def then(first: Awaitable[Any], second: Callable[[Any], Awaitable[Any]]) -> Any:
-    return await second(await first)
-
-
-async def resumed(tx: Any, tenant: Tenant) -> None:
-    await tx.run("update tenants set status = 'suspended' where id = $1", tenant.id)
-    await tenants.resume(tx, tenant.id)
 
 
 def test_every_public_verb_that_writes_is_tried_here() -> None:

@@ -196,9 +196,7 @@ def test_the_application_cannot_become_the_operator(app_role: psycopg.Connection
 
 
 @pytest.fixture(params=["own role", "set role"])
-async def one_connection(
-    request: pytest.FixtureRequest, server: Server, database: str
-) -> AsyncIterator[Engine]:
+async def one_connection(request: pytest.FixtureRequest, server: Server, database: str) -> AsyncIterator[Engine]:
     """An engine with a single connection, so that the next transaction has the one before's."""
     if request.param == "own role" and not server.logs_in_as_app:
         pytest.skip("bellbird_app cannot log in to this server, so the engine always becomes it")

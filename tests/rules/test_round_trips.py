@@ -1,7 +1,6 @@
 """What a request costs in round trips and statements: pinned, so that a slow line is seen when it is written."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +29,7 @@ class Traffic:
 
 
 @pytest.fixture
-def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
     seen = Traffic()
     exchange = Connection.exchange
 
@@ -41,7 +40,7 @@ def traffic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
     monkeypatch.setattr(Connection, "exchange", noted)
     # The tenant as it was read last is good for a second; here for as long as a slow machine needs.
     monkeypatch.setattr(tenants, "TTL", 3600)
-    yield seen
+    return seen
 
 
 ANN = {"first_name": "Ann", "phones": [{"number": "0412 345 678"}], "emails": [{"address": "ann@acme.example"}]}

@@ -74,7 +74,7 @@ async def _prepare(bellbird: Bellbird, count: int) -> str:
 
 def _answers_as_bellbird(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:  # noqa: S310 - http, to our own address
+        with urllib.request.urlopen(f"{url}/healthz", timeout=1) as answer:  # noqa: S310 - http, to our own address
             said = json.load(answer)
             return isinstance(said, dict) and said.keys() == {"status", "version"} and "x-request-id" in answer.headers
     except (OSError, ValueError):

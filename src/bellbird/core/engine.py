@@ -16,7 +16,7 @@ from bellbird.core import events, ids, tenants
 from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock, SystemClock
 from bellbird.core.connection import Connection, Parameter, Pending, Row
-from bellbird.core.errors import NotSignedIn, TenantNotFound, TenantSuspended, Unavailable
+from bellbird.core.errors import NotSignedIn, TenantSuspended, Unavailable
 from bellbird.core.events import Event
 from bellbird.core.pool import STALE_PLAN, Pool, translate
 from bellbird.core.tenants import Tenant
@@ -219,12 +219,12 @@ class Tx(_Open):
     async def tenant(self) -> Tenant:
         """The tenant as it is in this transaction, asked for together with whatever is queued.
 
-        Every write begins here. Raises TenantSuspended, or TenantNotFound when it was deleted.
+        Every write begins here. Raises TenantSuspended, or NotSignedIn when there is no such tenant.
         """
         if self._tenant is None:
             row = await self.one(tenants.BY_ID, self.tenant_id)
             if row is None:
-                raise TenantNotFound(f"There is no tenant {self.tenant_id}.")
+                raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
             self._tenant = tenants.from_row(row)
             self.engine.snapshots.put(self._tenant)
         if self._tenant.status != "active":

@@ -100,13 +100,17 @@ def parse(text: str, *, default_region: str, allowed_regions: Collection[str] | 
     number = _read(dialled, extension, default_region)
     if number is None:
         raise _refusal(text, dialled, default_region, allowed_regions)
-    if number.region == "AU" and _TASMAN.match(text) and _allows(allowed_regions, "NZ"):
-        if across := _read(dialled, extension, "NZ"):
-            raise InvalidPhone(
-                "phone_ambiguous",
-                f"{_shown(text)} is written as a New Zealand mobile, but would be read as Australian here: "
-                f"type {across.number} for New Zealand or {number.number} for Australia.",
-            )
+    if (
+        number.region == "AU"
+        and _TASMAN.match(text)
+        and _allows(allowed_regions, "NZ")
+        and (across := _read(dialled, extension, "NZ"))
+    ):
+        raise InvalidPhone(
+            "phone_ambiguous",
+            f"{_shown(text)} is written as a New Zealand mobile, but would be read as Australian here: "
+            f"type {across.number} for New Zealand or {number.number} for Australia.",
+        )
     if not _allows(allowed_regions, number.region):
         allowed = ", ".join(map(_name, sorted(allowed_regions or ()))) or "none"
         raise InvalidPhone(

@@ -3,6 +3,8 @@
 import difflib
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -120,15 +122,16 @@ def signing_secret(settings: Settings, data_dir: Path) -> str:
     if settings.secret is not None:
         return settings.secret.get_secret_value()
     path = data_dir / "secret"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
-        file.write(secret)
-    return secret
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Made beside its place and linked there whole: of processes that start at once, all take the first one's.
+        descriptor, draft = tempfile.mkstemp(prefix="secret.", dir=data_dir)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        os.unlink(draft)
+    return path.read_text()
 
 
 def _fields() -> set[str]:

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import click
 import msgspec
 
 # Wide enough that nothing is cut where a program or a file takes the output.
 UNCUT: Final = 10_000
+NARROW: Final = 120
 
 
 def json(value: Any) -> None:
@@ -18,13 +20,23 @@ def json(value: Any) -> None:
 
 
 def rows(titles: Sequence[str], content: Iterable[Sequence[Any]]) -> None:
-    """A table with a line for each item; on a terminal, cells that are too long wrap."""
+    """A table with a line for each item; on a terminal long cells wrap, but ids stay whole, to be copied."""
     from rich.table import Table
 
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for line in content:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    lines = list(content)
+    for index, title in enumerate(titles):
+        whole = any(isinstance(line[index], UUID | datetime) for line in lines)
+        table.add_column(title, no_wrap=whole, overflow="fold")
+    for line in lines:
         table.add_row(*map(shown, line))
     _print(table)
+
+
+def is_narrow() -> bool:
+    """Whether this is a terminal on which a table can have only what matters most."""
+    terminal = console()
+    return bool(terminal.is_terminal and terminal.width < NARROW)
 
 
 def facts(content: Iterable[tuple[str, Any]]) -> None:

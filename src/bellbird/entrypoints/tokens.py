@@ -78,7 +78,7 @@ class Tokens:
         except (jwt.PyJWTError, ValueError) as error:
             raise NotSignedIn(f"The access token cannot be read: {error}.") from None
         expires = claims.get("exp")
-        if not isinstance(expires, int | float):
+        if not isinstance(expires, int | float) or not 0 <= expires < 2**53:  # nor infinite, nor not a number
             raise NotSignedIn("The access token has no expiry (exp).")
         if expires <= now:
             raise NotSignedIn("The access token has expired.")

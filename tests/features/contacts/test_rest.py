@@ -1,4 +1,4 @@
-"""Contacts over HTTP: status codes, headers, and bad input of every kind, which is told where it is and writes nothing."""
+"""Contacts over HTTP: status codes, headers, and bad input of every kind, told where it is, and nothing written."""
 
 import asyncio
 import json
@@ -90,7 +90,10 @@ async def test_an_etag_that_no_longer_holds_is_answered_with_the_present_state(
 @pytest.mark.parametrize("tag", ["", '""', "x", '"1", "2"', "-1", "1.5", "９", '"' + "1" * 400 + '"', "null"])
 async def test_an_etag_that_is_none_is_refused(api: httpx.AsyncClient, ann: dict[str, Any], tag: str) -> None:
     path, headers = f"/contacts/{ann['id']}", {"If-Match": tag.encode()}
-    for answer in (await api.patch(path, json={"company": "X"}, headers=headers), await api.delete(path, headers=headers)):
+    for answer in (
+        await api.patch(path, json={"company": "X"}, headers=headers),
+        await api.delete(path, headers=headers),
+    ):
         assert problem(answer, 422)["errors"][0]["parameter"] == "If-Match"
     assert (await api.get(path)).json() == ann
 
@@ -126,7 +129,9 @@ async def test_lookup_answers_who_is_calling(api: httpx.AsyncClient, ann: dict[s
         assert (await api.get("/contacts/lookup", params={"number": number})).json()["data"] == [ann]
 
 
-async def test_another_tenant_sees_none_of_it(api: httpx.AsyncClient, other_api: httpx.AsyncClient, ann: dict[str, Any]) -> None:
+async def test_another_tenant_sees_none_of_it(
+    api: httpx.AsyncClient, other_api: httpx.AsyncClient, ann: dict[str, Any]
+) -> None:
     path = f"/contacts/{ann['id']}"
     for method, where in (("GET", path), ("DELETE", path), ("POST", f"{path}/restore"), ("POST", f"{path}/purge")):
         problem(await other_api.request(method, where), 404, "contact_not_found")
@@ -138,7 +143,11 @@ async def test_another_tenant_sees_none_of_it(api: httpx.AsyncClient, other_api:
 
 async def test_without_a_token_nothing_is_told(api: httpx.AsyncClient) -> None:
     del api.headers["Authorization"]
-    answers = [await api.get("/contacts"), await api.post("/contacts", json={"first_name": "A"}), await api.get("/contacts/x")]
+    answers = [
+        await api.get("/contacts"),
+        await api.post("/contacts", json={"first_name": "A"}),
+        await api.get("/contacts/x"),
+    ]
     for answer in answers:
         problem(answer, 401, "not_signed_in")
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -155,12 +164,10 @@ async def test_a_suspended_tenant_is_told_so(
 async def untouched(owner: psycopg.Connection[Any], ann: dict[str, Any], tenant: Tenant) -> AsyncIterator[None]:
     """Nothing is written during the test."""
     counting = """
-    select (select count(*) from contacts), (select count(*) from events), (select sum(version) from contacts
-      where tenant_id = %(tenant)s), (select count(*) from tenants)
+    select (select count(*) from contacts where tenant_id = %(tenant)s),
+      (select sum(version) from contacts where tenant_id = %(tenant)s),
+      (select count(*) from events where tenant_id = %(tenant)s)
     """
-    if tenant:
-        counting = counting.replace("from contacts)", "from contacts where tenant_id = %(tenant)s)")
-        counting = counting.replace("from events)", "from events where tenant_id = %(tenant)s)")
     before = owner.execute(counting.encode(), {"tenant": tenant.id}).fetchone()
     yield
     assert owner.execute(counting.encode(), {"tenant": tenant.id}).fetchone() == before
@@ -187,7 +194,7 @@ BAD_BODIES: list[tuple[str, int, str, str | None]] = [
     ('{"phones": [{}]}', 422, "missing_field", "#/phones/0/number"),
     ('{"phones": [5]}', 422, "invalid_type", "#/phones/0"),
     ('{"phones": {}}', 422, "invalid_type", "#/phones"),
-    ('{"phones": [%s]}' % ",".join('{"number": "0412 345 6%02d"}' % n for n in range(11)), 422, "too_many", "#/phones"),
+    (json.dumps({"phones": [{"number": f"0412 345 6{n:02}"} for n in range(11)]}), 422, "too_many", "#/phones"),
     ('{"phones": [{"number": "+1 212 555 2368"}]}', 422, "phone_region_not_allowed", "#/phones/0/number"),
     ('{"phones": [{"number": "0412 345 67x"}]}', 422, "phone_has_letters", "#/phones/0/number"),
     ('{"phones": [{"number": 412345678}]}', 422, "invalid_type", "#/phones/0/number"),
@@ -215,7 +222,11 @@ BAD_BODIES: list[tuple[str, int, str, str | None]] = [
 async def test_a_bad_body_is_refused_where_it_is_wrong(api: httpx.AsyncClient, ann: dict[str, Any]) -> None:
     wrong = []
     for body, status, code, pointer in BAD_BODIES:
-        for method, path in (("POST", "/contacts"), ("PATCH", f"/contacts/{ann['id']}"), ("PUT", "/contacts?match=phone")):
+        for method, path in (
+            ("POST", "/contacts"),
+            ("PATCH", f"/contacts/{ann['id']}"),
+            ("PUT", "/contacts?match=phone"),
+        ):
             answer = await api.request(method, path, content=body, headers={"Content-Type": "application/json"})
             found = problem(answer, answer.status_code)
             errors = found.get("errors", [{}])
@@ -244,7 +255,10 @@ async def test_every_fault_of_a_body_is_told_at_once(api: httpx.AsyncClient) -> 
     ("kind", "content"),
     [
         ("application/x-www-form-urlencoded", b"first_name=Ann"),
-        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="first_name"\r\n\r\nAnn\r\n--x--'),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="first_name"\r\n\r\nAnn\r\n--x--',
+        ),
         ("application/xml", b"<first_name>Ann</first_name>"),
         ("text/plain", b"first_name: Ann"),
         ("application/msgpack", b"\x81\xaafirst_name\xa3Ann"),
@@ -375,9 +389,7 @@ async def test_what_does_not_exist_is_a_problem_as_well(api: httpx.AsyncClient) 
     problem(await api.request("PURGE", "/contacts"), 405, "method_not_allowed")
 
 
-async def test_a_cursor_of_another_tenant_is_refused(
-    api: httpx.AsyncClient, other_api: httpx.AsyncClient
-) -> None:
+async def test_a_cursor_of_another_tenant_is_refused(api: httpx.AsyncClient, other_api: httpx.AsyncClient) -> None:
     for client in (api, other_api):
         for name in ("A", "B"):
             await client.post("/contacts", json={"first_name": name})
@@ -424,7 +436,7 @@ async def test_the_callers_request_id_is_kept_in_the_answer_and_the_event(
 
 
 async def test_text_of_every_script_goes_in_and_comes_out(api: httpx.AsyncClient) -> None:
-    names = ["Māui", "李小龍", "Ναυσικά", "محمد", "👩‍👩‍👧", "O'Brien \\ \"x\" {a,b}", "$1 %s ; drop table", "Å"]
+    names = ["Māui", "李小龍", "Ναυσικά", "محمد", "👩‍👩‍👧", 'O\'Brien \\ "x" {a,b}', "$1 %s ; drop table", "Å"]
     for name in names:
         made = (await api.post("/contacts", json={"first_name": name, "tags": [name], "custom": {name: name}})).json()
         assert (made["first_name"], made["tags"], made["custom"]) == (name, [name], {name: name})

@@ -7,6 +7,7 @@ import pytest
 
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
+from bellbird.core.paging import Total
 from bellbird.features import contacts
 from bellbird.features.contacts import Contact, Email, Phone, Query
 from tests import make
@@ -104,6 +105,20 @@ async def test_the_best_kind_of_match_comes_first(tx: Tx) -> None:
     assert await found(tx, "martin") == ["Martin Young", "Martina Adams", "Bob Martin", "Zoe", "Marten Adams"]
 
 
+@pytest.mark.parametrize("as_typed", [4, 5])
+async def test_typos_are_forgiven_only_where_little_is_found_as_typed(tx: Tx, as_typed: int) -> None:
+    for number in range(as_typed):
+        await make.contact(tx, first_name=f"Martin {number}")
+    for number in range(3):
+        await make.contact(tx, first_name=f"Marten {number}")
+    names = [f"Martin {n}" for n in range(as_typed)] + [f"Marten {n}" for n in range(3) if as_typed < 5]
+    assert await found(tx, "martin") == names
+    total = (await contacts.page(tx, Query(q="martin", limit=1, total=True))).total
+    assert total == Total(len(names), exact=True)
+    for limit in (1, 2, 5):
+        assert [contact.display_name for contact in await pages(tx, Query(q="martin", limit=limit))] == names
+
+
 @pytest.mark.parametrize(
     ("q", "code"),
     [("  ", "invalid_value"), ("!!!", "invalid_value"), ("a\0", "text_character"), ("\ud800", "text_character"),
@@ -183,16 +198,21 @@ async def callers(tx: Tx | ReadTx, number: str) -> list[str]:
     return [contact.display_name for contact in await contacts.lookup(tx, number)]
 
 
-async def test_the_likeliest_caller_comes_first(new_tenant: NewTenant, begin: Begin) -> None:
-    async with begin() as tx:
-        number = Phone("0412 345 678")
-        other = Phone("0412 000 000")
-        await make.contact(tx, first_name="Once", phones=(other, number))
-        await make.contact(tx, first_name="Wrong", phones=(Phone("0412 345 678", status="invalid"),))
-        await make.contact(tx, first_name="Main", phones=(number, other))
-        assert await callers(tx, "0412 345 678") == ["Main", "Once", "Wrong"]
-        await make.contact(tx, first_name="Newest", phones=(number,))
-        assert (await callers(tx, "0412 345 678"))[-1] == "Wrong"
+async def test_the_likeliest_caller_comes_first_and_among_equals_the_one_changed_last(tx: Tx) -> None:
+    number, other = Phone("0412 345 678"), Phone("0412 000 000")
+    likeliest_first: list[tuple[str, tuple[Phone, ...]]] = [
+        ("Newer", (number, other)),
+        ("Older", (number,)),
+        ("Second", (other, number)),
+        ("Invalid", (replace(number, status="invalid"),)),
+    ]
+    for seconds, (name, phones) in enumerate(likeliest_first):
+        made = await make.contact(tx, first_name=name, phones=phones)
+        # But for the first two, the likelier one was changed longer ago.
+        age = {"Newer": 10, "Older": 11}.get(name, 5 - seconds)
+        change = "update contacts set updated_at = now() - $3::int * interval '1 s' where tenant_id = $1 and id = $2"
+        await tx.run(change, tx.tenant_id, made.id, age)
+    assert await callers(tx, "0412 345 678") == [name for name, _ in likeliest_first]
 
 
 async def test_a_number_that_two_countries_have_finds_both_the_tenants_own_first(tx: Tx) -> None:
@@ -228,14 +248,22 @@ async def test_a_part_of_a_number_of_three_digits_or_more_is_found(tx: Tx) -> No
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_every_match_of_every_kind_is_on_exactly_one_page_both_ways(tx: Tx, limit: int) -> None:
     for given in (
-        *({"first_name": name} for name in ("Marina", "Marin", "Martin B", "Martin A")),
-        *({"first_name": "Zoe", "last_name": f"Martin {n}"} for n in range(3)),
-        *({"first_name": f"X{n}", "company": "Martini"} for n in range(3)),
+        *({"first_name": name} for name in ("Marina", "Marin", "Martyn", "Martin B", "Martin A")),
+        {"first_name": "Zoe", "last_name": "Martin"},
+        {"first_name": "Xenia", "company": "Martini"},
     ):
         await make.contact(tx, **given)
     whole = (await contacts.page(tx, Query(q="martin", limit=200))).data
-    assert len(whole) == 10
+    assert len(whole) == 7
     assert await pages(tx, Query(q="martin", limit=limit)) == list(whole)
+
+
+async def test_typos_are_forgiven_only_where_fewer_than_five_match_as_typed(tx: Tx) -> None:
+    await make.contact(tx, first_name="Martyn")
+    for number in range(5):
+        assert "Martyn" in await found(tx, "martin")
+        await make.contact(tx, first_name=f"Martin {number}")
+    assert "Martyn" not in await found(tx, "martin")
 
 
 async def pages(tx: Tx, query: Query) -> list[Contact]:

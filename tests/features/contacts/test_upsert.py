@@ -116,7 +116,9 @@ async def test_fifty_at_once_make_one(
     async def one(number: int) -> bool:
         async with begin() as tx:
             given = dict(first if number % 2 else second)
-            return (await contacts.upsert(tx, make.new_contact(**given, custom={str(number): True}), match=match)).created
+            return (
+                await contacts.upsert(tx, make.new_contact(**given, custom={str(number): True}), match=match)
+            ).created
 
     made = await asyncio.gather(*(one(number) for number in range(50)))
     (contact,) = (await contacts.page(read)).data
@@ -157,6 +159,24 @@ async def test_upserts_with_crossed_keys_do_not_wait_for_each_other_forever(begi
 
     await asyncio.wait_for(asyncio.gather(*(one(number) for number in range(20))), 20)
     assert len((await contacts.page(read)).data) == 1
+
+
+async def test_an_upsert_and_a_create_of_the_same_do_not_wait_for_each_other_forever(
+    new_tenant: NewTenant, begin: Begin
+) -> None:
+    """Both hold what the other wants, unless both ask for it in one order: PostgreSQL would end one as a deadlock."""
+    careful = await new_tenant(duplicate_policy="warn")
+
+    async def one(number: int, upserting: bool) -> None:
+        new = make.new_contact(email=f"a{number}@b.example", phone=f"0412 345 {number:03}")
+        async with begin(careful) as tx:
+            if upserting:
+                await contacts.upsert(tx, new, match="email")
+            else:
+                await contacts.create(tx, new)
+
+    for numbers in (range(4), range(4, 8), range(8, 12)):
+        await asyncio.gather(*(one(number, upserting) for number in numbers for upserting in (True, False)))
 
 
 async def test_writers_of_one_contact_take_turns(begin: Begin, read: ReadTx) -> None:

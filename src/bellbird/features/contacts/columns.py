@@ -43,6 +43,7 @@ ALIASES: Final = {
     "post_code": "postcode", "postal_code": "postcode", "zip": "postcode", "zip_code": "postcode",
     "country_code": "country", "tag": "tags", "labels": "tags", "type": "kind",
     "dob": "birthday", "date_of_birth": "birthday", "birth_date": "birthday", "birthdate": "birthday",
+    "d_o_b": "birthday",
     "lead_source": "source", "owner": "owner_id", "time_zone": "timezone", "language": "locale",
 }  # fmt: skip
 COUNTRIES: Final = {"australia": "AU", "new zealand": "NZ", "aotearoa": "NZ", "aotearoa new zealand": "NZ"}

@@ -7,19 +7,20 @@ from typing import Any, Final
 from bellbird.entrypoints import tables
 from bellbird.features.contacts.models import Address, Contact, Phone
 
-TITLES: Final = ("Name", "Company", "Phone", "E-mail", "Updated", "Id")
+TITLES: Final = ("Name", "Company", "Phone", "E-mail", "Id", "Updated")
 
 
 def rows(contacts: Iterable[Contact], home: str) -> None:
     """A table of contacts; phone numbers of the region `home` as they are dialled there."""
-    tables.rows(TITLES, (_row(contact, home) for contact in contacts))
+    width = len(TITLES) - tables.is_narrow()
+    tables.rows(TITLES[:width], [_row(contact, home)[:width] for contact in contacts])
 
 
 def _row(contact: Contact, home: str) -> tuple[Any, ...]:
     company = contact.company if contact.company != contact.display_name else None
     phone = next((readable(each, home) for each in contact.phones if each.primary), None)
     email = next((each.address for each in contact.emails if each.primary), None)
-    return contact.display_name, company, phone, email, contact.updated_at, contact.id
+    return contact.display_name, company, phone, email, contact.id, contact.updated_at
 
 
 def facts(contact: Contact, home: str) -> None:

@@ -162,40 +162,49 @@ def _select(
     """One stretch of a list in one statement: each kind of match by the sort, a later kind only if room is left."""
     backward = edge is not None and edge.backward
     down = descending is not backward
-    first, key = _read_edge(edge, sort, kinds) if edge else (0, ())
+    direction, sign = ("desc", "<") if down else ("asc", ">")
+    by = f"id {direction}" if sort.column == "id" else f"{sort.column} {direction}, id {direction}"
+    conditions = _conditions(where, kinds)
+    first = 0
+    if edge is not None:
+        first, column, id = _read_edge(edge, sort, kinds)
+        behind = f"id {sign} {params.add(id)}"
+        if sort.column != "id":
+            behind = f"({sort.column}, id) {sign} ({params.add(column)}, {params.add(id)})"
+        conditions[first] = f"{where} and {kinds[first].sql} and {behind}"
     ranks = range(first, -1, -1) if backward else range(first, len(kinds))
-    selects = []
-    for rank in ranks:
-        only = f"{where} and {kinds[rank].sql}"
-        if edge is not None and rank == first:
-            column, id = (params.add(value) for value in key)
-            sign = "<" if down else ">"
-            only += (
-                f" and ({sort.column}, id) {sign} ({column}, {id})" if sort.column != "id" else f" and id {sign} {id}"
-            )
-        order = "desc" if down else "asc"
-        by = f"{sort.column} {order}, id {order}" if sort.column != "id" else f"id {order}"
+    stretches = [_stretch(rank, conditions[rank], kinds[rank], sort, by, limit) for rank in ranks]
+    if len(stretches) == 1:
+        return stretches[0]
+    return "(" + ")\nunion all\n(".join(stretches) + f")\nlimit {limit + 1}"
+
+
+def _conditions(where: str, kinds: tuple[Kind, ...]) -> list[str]:
+    """What holds for the rows of each kind of match; a typo is forgiven only where little is found as typed."""
+    conditions = [f"{where} and {kind.sql}" for kind in kinds]
+    if kinds[-1].is_guess:
+        typed = " or ".join(f"({kind.sql})" for kind in kinds[:-1])
+        some = f"select from tenant_contacts where {where} and ({typed}) limit {search.ENOUGH}"
+        conditions[-1] += f" and (select count(*) from ({some}) as typed) < {search.ENOUGH}"
+    return conditions
+
+
+def _stretch(rank: int, condition: str, kind: Kind, sort: Sort, by: str, limit: int) -> str:
+    rows = f"tenant_contacts\nwhere {condition}"
+    if kind.is_guess:
         # OFFSET 0 keeps the planner from walking the whole tenant in order, sure to come by matches soon.
-        rows = (
-            f"(select * from tenant_contacts where {only} offset 0) as found" if kinds[rank].rare else "tenant_contacts"
-        )
-        selects.append(
-            f"select {READ}, {rank} as kind_of_match, {sort.column} as sort_key\nfrom {rows}\n"
-            + ("" if kinds[rank].rare else f"where {only}\n")
-            + f"order by {by} limit {limit + 1}"
-        )
-    if len(selects) == 1:
-        return selects[0]
-    return "(" + ")\nunion all\n(".join(selects) + f")\nlimit {limit + 1}"
+        rows = f"(select * from tenant_contacts where {condition} offset 0) as found"
+    what = f"{READ}, {rank} as kind_of_match, {sort.column} as sort_key"
+    return f"select {what}\nfrom {rows}\norder by {by} limit {limit + 1}"
 
 
-def _read_edge(edge: Edge, sort: Sort, kinds: tuple[Kind, ...]) -> tuple[int, tuple[Any, Any]]:
+def _read_edge(edge: Edge, sort: Sort, kinds: tuple[Kind, ...]) -> tuple[int, Any, UUID]:
     """A cursor's content, checked: it comes back from outside."""
     rank, value, id = edge.key
     try:
         if not isinstance(rank, int) or not 0 <= rank < len(kinds):
             raise ValueError
-        return rank, (sort.read(value), UUID(id))
+        return rank, sort.read(value), UUID(id)
     except (ValueError, TypeError, AttributeError):
         raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
 
@@ -208,8 +217,7 @@ def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _count(tx: Tx | ReadTx, where: str, kinds: tuple[Kind, ...], params: Params) -> tuple[Pending, str, list[Any]]:
     """Count with a limit, in the same exchange as the page; the estimate's statement is kept for when it is reached."""
-    any_kind = " or ".join(f"({kind.sql})" for kind in kinds)
-    some = f"select 1 from tenant_contacts where {where} and ({any_kind})"
+    some = f"select 1 from tenant_contacts where ({') or ('.join(_conditions(where, kinds))})"
     some, values = params.used_in(some)
     values = list(values)
     counted = tx.queue(f"select count(*) from ({some} limit {paging.EXACT_TO + 1}) as matches", *values, prepared=False)

@@ -1,9 +1,11 @@
 """A contact as a row of the table, and back."""
 
 import re
-from typing import Any, Final
+from dataclasses import fields, make_dataclass
+from typing import Any, Final, cast
 
 import msgspec
+from msgspec import UNSET
 
 from bellbird.core import emails, text
 from bellbird.core.connection import Parameter
@@ -29,10 +31,14 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+# A frozen dataclass sets each field through object.__setattr__: 2.6 us for a contact, of which a page has fifty.
+# A draft with the same slots is filled in 0.3 us, and becomes a contact by changing its class.
+_Draft: Any = make_dataclass("_Draft", [field.name for field in fields(Contact)], slots=True)
+
+
 def from_row(row: tuple[Any, ...]) -> Contact:
     """A row that begins with READ as a contact."""
-    # Positional and without a loop: a page of 50 spends most of its time here.
-    return Contact(
+    contact = _Draft(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6],
         () if row[7] == _EMPTY_LIST else _phones(row[7]),
         () if row[8] == _EMPTY_LIST else _emails(row[8]),
@@ -42,8 +48,10 @@ def from_row(row: tuple[Any, ...]) -> Contact:
         tuple(row[16]),
         {} if row[17] == _EMPTY_OBJECT else _object(row[17]),
         {} if row[18] == _EMPTY_OBJECT else _object(row[18]),
-        row[19], row[20], row[21], row[22], row[23],
+        row[19], row[20], row[21], row[22], row[23], UNSET,
     )  # fmt: skip
+    contact.__class__ = Contact
+    return cast(Contact, contact)
 
 
 def to_row(contact: Contact) -> tuple[Parameter, ...]:

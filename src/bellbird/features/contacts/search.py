@@ -2,7 +2,7 @@
 
 A word matches the beginning of any word of the names, company, job title or e-mail addresses.
 A word of four letters or more may have one typo (a letter wrong, missing, too many, or two swapped);
-one of six or more may be the beginning of a word even so.
+one of six or more may be the beginning of a word even so. Typos are forgiven only where fewer than five match as typed.
 Anything that looks like a telephone number, or a part of one, matches numbers in every format.
 """
 
@@ -21,6 +21,7 @@ MAX_WORDS: Final = 6
 TYPO_FROM: Final = 4
 TYPO_TO: Final = 16
 BEGINNING_FROM: Final = 6
+ENOUGH: Final = 5
 
 # Behind every character of the collation "C": a prefix's matches are those from it up to here.
 _LAST = "\U0010ffff"
@@ -28,17 +29,20 @@ _LAST = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of match, as SQL. `rare`: the planner takes it for common, so it is told to find all and then sort."""
+    """One kind of match, as SQL; a guess forgives typos."""
 
     sql: str
-    rare: bool = False
+    is_guess: bool = False
 
 
 EVERYTHING: Final = (Kind("true"),)
 
 
 def ask(q: str, settings: TenantSettings, params: Params) -> tuple[Kind, ...]:
-    """The kinds of match for a question, best first; none includes another's rows. Raises InvalidInput for one that nothing could match."""
+    """The kinds of match for a question, best first; none includes another's rows.
+
+    Raises InvalidInput for a question that nothing could match.
+    """
     try:
         q = text.clean(q, max_length=MAX_QUESTION)
     except InvalidText as error:
@@ -72,8 +76,12 @@ def _words(words: list[str], params: Params) -> tuple[Kind, ...]:
     has = " and ".join(f"search_text like {params.add(f'% {word}%')}" for word in words)
     kinds = [Kind(called), Kind(f"{has} and not ({called})")]
     if any(TYPO_FROM <= len(word) <= TYPO_TO for word in words):
-        nearly = " and ".join(f"search_text like any({params.add(_nearly(word))}::text[])" for word in words)
-        kinds.append(Kind(f"{nearly} and not ({has}) and not ({called})", rare=True))
+        # The longest word alone goes through the index: two arrays there would be tried in every combination.
+        first, *others = sorted(words, key=len, reverse=True)
+        nearly = f"search_text like any({params.add(_nearly(first))}::text[])"
+        for word in others:
+            nearly += f" and (search_text || '') like any({params.add(_nearly(word))}::text[])"
+        kinds.append(Kind(f"{nearly} and not ({has}) and not ({called})", is_guess=True))
     return tuple(kinds)
 
 

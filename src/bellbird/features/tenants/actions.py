@@ -33,7 +33,7 @@ async def create(tx: SystemTx, slug: str, *, name: str | None = None, settings: 
         raise InvalidInput(faults=[Fault("slug_invalid", message, pointer="/slug")])
     settings = _checked(settings or TenantSettings())
     now = tx.clock.now()
-    tenant = Tenant(tx.new_id(), slug, _name(name or slug), "active", settings, 1, now, now)
+    tenant = Tenant(tx.new_id(), slug, _name(name or "") or slug, "active", settings, 1, now, now)
     await tx.run(INSERT, tenant.id, slug, tenant.name, msgspec.json.encode(settings), now)
     tx.emit(tenant.id, Event("tenant.created", tenant.id, data={"slug": slug, "name": tenant.name}))
     return tenant
@@ -52,7 +52,7 @@ async def set(tx: SystemTx, id: UUID, *, name: str | None = None, **settings: An
     """Change a tenant's name or settings and record `tenant.updated`. Raises TenantNotFound, InvalidInput."""
     tx.require("tenants:write")
     tenant = await _locked(tx, id)
-    changed = replace(tenant, name=_name(name) if name else tenant.name, settings=_changed(tenant.settings, settings))
+    changed = replace(tenant, name=_name(name or "") or tenant.name, settings=_changed(tenant.settings, settings))
     return await _write(tx, tenant, changed, "tenant.updated")
 
 
@@ -135,24 +135,33 @@ def _flat(tenant: Tenant) -> dict[str, Any]:
 
 
 def _changed(settings: TenantSettings, changes: dict[str, Any]) -> TenantSettings:
-    known = [field.name for field in fields(TenantSettings)]
-    faults = []
-    for name in changes:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            faults.append(Fault("unknown_setting", f"there is no such setting; {hint}", pointer=f"/settings/{name}"))
+    hours = changes.get("calling_hours")
+    faults = _unknown(changes, TenantSettings, "/settings")
+    if isinstance(hours, dict):
+        faults += _unknown(hours, CallingHours, "/settings/calling_hours")
     if faults:
         raise InvalidInput(faults=faults)
     merged = {**asdict(settings), **changes}
-    if isinstance(changes.get("calling_hours"), dict):
-        merged["calling_hours"] = {**asdict(settings.calling_hours), **changes["calling_hours"]}
+    if isinstance(hours, dict):
+        merged["calling_hours"] = {**asdict(settings.calling_hours), **hours}
     try:
         return _checked(msgspec.convert(merged, TenantSettings, strict=True))
     except msgspec.ValidationError as error:
         message, _, at = str(error).partition(" - at `$")
         pointer = "/settings" + at.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
         raise InvalidInput(faults=[Fault("invalid_value", message, pointer=pointer)]) from None
+
+
+def _unknown(given: dict[str, Any], shape: type, pointer: str) -> list[Fault]:
+    """A fault for each name that is none of the shape's."""
+    known = [field.name for field in fields(shape)]
+    faults = []
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            faults.append(Fault("unknown_setting", f"there is no such setting; {hint}", pointer=f"{pointer}/{name}"))
+    return faults
 
 
 def _checked(settings: TenantSettings) -> TenantSettings:
