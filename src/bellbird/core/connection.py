@@ -5,6 +5,8 @@ Here a statement is an entry in a list, and libpq's pipeline (through psycopg's 
 Statements use PostgreSQL's own placeholders (`$1`), so that psql and pgbench can run the same text.
 """
 
+import asyncio
+import contextlib
 import select
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -13,10 +15,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection, pq
-from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.errors import Error, OperationalError, error_from_result
-from psycopg.generators import fetch_many, send
+from psycopg.generators import send
 from psycopg.postgres import adapters
 from psycopg.pq import ExecStatus, Format
 
@@ -74,7 +75,14 @@ class Connection(AsyncConnection[Row]):
         Raises the first statement's error; those behind it were not run.
         The connection is in the transaction state that the statements left it in.
         """
-        error = await self.wait(self._exchange(queue))
+        try:
+            error = await self._exchange(queue)
+        except asyncio.CancelledError:
+            # Nobody waits for the answers any more. End the query rather than leave it running, and the connection too.
+            with contextlib.suppress(Error):
+                await self.cancel_safe(timeout=2.0)
+            await self.close()
+            raise
         if error is not None:
             if error.sqlstate == "0A000":  # "cached plan must not change result type": prepare everything anew
                 self._names.clear()
@@ -93,37 +101,46 @@ class Connection(AsyncConnection[Row]):
             return True
         return self.pgconn.status != pq.ConnStatus.OK or self.pgconn.is_busy() != 0
 
-    def _exchange(self, queue: Sequence[Pending]) -> PQGen[Error | None]:
+    async def _exchange(self, queue: Sequence[Pending]) -> Error | None:
         pgconn = self.pgconn
         if not hasattr(self, "_names"):
             self._names, self._load = OrderedDict(), Transformer(self)
         pgconn.enter_pipeline_mode()
+        answers = self._send_all(queue)
+        pgconn.pipeline_sync()
+        if pgconn.flush():
+            await self.wait(send(pgconn))  # more than the socket takes at once: libpq has to read in between
+        error: Error | None = None
+        arrivals = _Arrivals(pgconn.socket)
         try:
-            answers = self._send_all(queue)
-            pgconn.pipeline_sync()
-            yield from send(pgconn)
-            error: Error | None = None
             for accept in answers:
-                (result,) = yield from fetch_many(pgconn)
-                if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-                    accept(result)
-                elif error is None:
-                    error = error_from_result(result)
-            yield from fetch_many(pgconn)  # the answer to the sync
+                while (result := await self._next(arrivals)) is not None:
+                    if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                        accept(result)
+                    elif error is None:
+                        error = error_from_result(result)
+            await self._next(arrivals)  # the answer to the sync
         finally:
-            if pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-                pgconn.exit_pipeline_mode()
+            arrivals.close()
+        pgconn.exit_pipeline_mode()
         return error
+
+    async def _next(self, arrivals: "_Arrivals") -> Any:
+        """The next result; None is the end of a statement's results."""
+        while self.pgconn.is_busy():
+            await arrivals.wait()
+            self.pgconn.consume_input()
+        return self.pgconn.get_result()
 
     def _send_all(self, queue: Sequence[Pending]) -> list[Callable[[Any], None]]:
         """Hand everything to libpq; returns who takes each answer."""
-        pgconn, answers = self.pgconn, []
+        pgconn, answers, preparing = self.pgconn, list[Callable[[Any], None]](), dict[str, bytes]()
         for pending in queue:
             if not (pending.prepared and self.use_prepared):
                 pgconn.send_query_params(pending.sql.encode(), pending.params, result_format=Format.BINARY)
                 answers.append(self._taker(pending))
                 continue
-            name = self._names.get(pending.sql)
+            name = self._names.get(pending.sql) or preparing.get(pending.sql)
             if name is None:
                 if len(self._names) >= MAX_PREPARED:
                     _, oldest = self._names.popitem(last=False)
@@ -131,9 +148,10 @@ class Connection(AsyncConnection[Row]):
                     answers.append(_nobody)
                 Connection._counter += 1
                 name = b"bellbird_%d" % Connection._counter
+                preparing[pending.sql] = name
                 pgconn.send_prepare(name, pending.sql.encode())
                 answers.append(self._namer(pending.sql, name))
-            else:
+            elif pending.sql in self._names:
                 self._names.move_to_end(pending.sql)
             pgconn.send_query_prepared(name, pending.params, result_format=Format.BINARY)
             answers.append(self._taker(pending))
@@ -154,6 +172,33 @@ class Connection(AsyncConnection[Row]):
             self._names[sql] = name
 
         return remember
+
+
+class _Arrivals:
+    """Waits for a socket to have something to read, registered once for all the waits of an exchange.
+
+    A page comes in pieces of 8 kB; psycopg's own wait would register, set a timer and take both back for each.
+    """
+
+    __slots__ = ("_loop", "_socket", "_waiter")
+
+    def __init__(self, socket: int) -> None:
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop.add_reader(socket, self._arrived)
+
+    async def wait(self) -> None:
+        """Until there is something."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket)
+
+    def _arrived(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def _nobody(result: Any) -> None:

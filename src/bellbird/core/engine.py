@@ -241,10 +241,6 @@ class Tx(_Open):
             ),
         )
 
-    def new_id(self) -> UUID:
-        """An id for a row made now."""
-        return ids.uuid7(self.clock.now())
-
 
 class ReadTx(_Base):
     """Reads of one tenant.
