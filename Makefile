@@ -17,10 +17,10 @@ demo: $(RUN_STAMP) ## Set up, fill a demo tenant and serve it on http://127.0.0.
 	@$(BIN)/bellbird demo
 
 test: $(DEV_STAMP) ## Run the tests on the embedded PostgreSQL (ARGS="-k name" for some)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
 
 test-system: $(DEV_STAMP) ## Run the same tests on this machine's own PostgreSQL
-	@$(BIN)/pytest --postgres=system $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --postgres=system $(ARGS)
 
 check: format-check lint types contracts test ## Everything that CI checks
 

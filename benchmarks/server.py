@@ -34,11 +34,7 @@ WORKER_MARK: Final = "spawn_main"
 
 def command(port: int) -> list[str]:
     """How the server is started."""
-    return [
-        sys.executable, "-m", "uvicorn", "--factory", "bellbird.app:create_app", "--host", "127.0.0.1",
-        "--port", str(port), "--workers", str(WORKERS), "--loop", "uvloop", "--http", "httptools",
-        "--no-access-log", "--log-level", "warning",
-    ]  # fmt: skip
+    return [sys.executable, "-m", "bellbird", "serve", "--port", str(port), "--workers", str(WORKERS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Composition: settings to engine, engine to the doors."""
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 from collections.abc import AsyncIterator
@@ -148,6 +149,12 @@ def create_app(bellbird: Bellbird | None = None) -> Any:
     ours = bellbird is None
     bellbird = bellbird or Bellbird()
     engine = bellbird.open()
+    if ours:
+        # This process serves and does nothing else. What is loaded by now is never garbage, and a page of fifty
+        # contacts is a thousand objects that are gone with the answer: looking through them less often cuts the p99.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
 
     async def ready() -> None:
         if await engine.revision() != migrate.latest():
