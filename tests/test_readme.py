@@ -30,10 +30,11 @@ def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None
     wait = f"for i in $(seq 100); do curl -s -o answer http://127.0.0.1:{port}/readyz && break; sleep 0.2; done\n"
     commands, calls = blocks("sh")
     (tmp_path / "example.py").write_text(blocks("python")[0])
-    script = "set -ex\n" + commands + calls.replace("bellbird serve &\n", f"bellbird serve & server=$!\n{wait}")
+    # Whatever fails, the server that the README starts in the background ends with it.
+    script = "set -ex\ntrap 'kill $server 2>/dev/null' EXIT\n" + commands + calls.replace("bellbird serve &\n", f"bellbird serve & server=$!\n{wait}")
     script = script.replace("curl -s ", "curl -s --fail-with-body -w '\\n' ").replace(":8000", f":{port}")
     script = script.replace("--fail-with-body -w '\\n' -o answer", "-o answer")
-    script += f"{sys.executable} example.py\nkill -TERM $server; wait $server || true\n"
+    script += "python example.py\nkill -TERM $server; wait $server || true\n"
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),

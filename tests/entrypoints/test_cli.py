@@ -136,7 +136,7 @@ def test_ctrl_c_ends_with_130() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    shell = f"{sys.executable} -m bellbird settings | true"
+    shell = f"'{sys.executable}' -m bellbird settings | true"
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
     assert ran.stderr == ""
 
