@@ -31,7 +31,11 @@ def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None
     commands, calls = blocks("sh")
     (tmp_path / "example.py").write_text(blocks("python")[0])
     # Whatever fails, the server that the README starts in the background ends with it.
-    script = "set -ex\ntrap 'kill $server 2>/dev/null || true' EXIT\n" + commands + calls.replace("bellbird serve &\n", f"bellbird serve & server=$!\n{wait}")
+    script = (
+        "set -ex\ntrap 'kill $server 2>/dev/null || true' EXIT\n"
+        + commands
+        + calls.replace("bellbird serve &\n", f"bellbird serve & server=$!\n{wait}")
+    )
     script = script.replace("curl -s ", "curl -s --fail-with-body -w '\\n' ").replace(":8000", f":{port}")
     script = script.replace("--fail-with-body -w '\\n' -o answer", "-o answer")
     script += "python example.py\nkill -TERM $server; wait $server || true\n"
