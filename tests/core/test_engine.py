@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from bellbird.core import migrate
 from bellbird.core.actors import Actor
 from bellbird.core.connection import Pending
 from bellbird.core.engine import Engine, ReadTx
@@ -215,3 +216,14 @@ async def test_fifty_transactions_share_ten_connections(begin: Begin, read: Read
 def test_every_error_says_something_by_itself() -> None:
     for error in (BellbirdError(), Unavailable(), NotSignedIn()):
         assert str(error) == error.title()
+
+
+async def test_a_database_tells_its_revision_or_that_bellbird_was_never_set_up_in_it(
+    clone: str, engine: Engine, owner_conninfo: str
+) -> None:
+    assert await engine.revision() == migrate.latest()
+    with psycopg.connect(clone, autocommit=True) as connection:
+        connection.execute("drop table alembic_version")
+    async with Engine(clone) as other:
+        assert await other.revision() is None
+        assert await other.revision() is None, "the connection is of use again"

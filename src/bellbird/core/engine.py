@@ -74,8 +74,8 @@ class Engine:
         """A transaction across tenants, for core, the event log's consumers and the operator's commands only."""
         return SystemTx(self, actor)
 
-    async def revision(self) -> str:
-        """The revision the database is at: that it answers at all is what health checks ask.
+    async def revision(self) -> str | None:
+        """The revision the database is at, None when Bellbird was never set up in it; for health checks.
 
         Raises Unavailable.
         """
@@ -83,11 +83,13 @@ class Engine:
         connection = await self._app.take()
         try:
             await connection.exchange([_literal("begin"), *map(_literal, self._app.become), asked, _literal("commit")])
+        except psycopg.errors.UndefinedTable:
+            await connection.exchange([_literal("rollback")])
         except psycopg.Error as error:
             raise translate(error) from error
         finally:
             await self._app.give_back(connection)
-        return str(asked.rows[0][0])
+        return str(asked.rows[0][0]) if asked.rows else None
 
 
 class _Base:
