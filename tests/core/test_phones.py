@@ -6,7 +6,7 @@ import sys
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
@@ -330,3 +330,16 @@ def test_importing_the_module_does_not_load_libphonenumber() -> None:
     code = "import sys, bellbird.core.phones; sys.exit('phonenumbers' in sys.modules)"
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+@given(
+    region=st.sampled_from(["AU", "NZ", "GB"]),
+    dialled=st.from_regex(r"(0|\+61|\+64|\+610|\+640|00|)[0-9]{7,11}", fullmatch=True),
+)
+@settings(max_examples=1000)
+def test_what_is_plainly_a_number_of_home_is_parsed_as_libphonenumber_would(region: str, dialled: str) -> None:
+    plainly = phones._usual(dialled, region)
+    if plainly is not None:
+        parsed = phonenumbers.parse(dialled, region)
+        assert phonenumbers.is_valid_number(plainly) == phonenumbers.is_valid_number(parsed)
+        assert plainly == parsed or not phonenumbers.is_valid_number(plainly)

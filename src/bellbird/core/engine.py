@@ -227,8 +227,7 @@ class Tx(_Open):
             row = await self.one(tenants.BY_ID, self.tenant_id)
             if row is None:
                 raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
-            self._tenant = tenants.from_row(row)
-            self.engine.snapshots.put(self._tenant)
+            self._tenant = self.engine.snapshots.renew(row)
         if self._tenant.status != "active":
             raise TenantSuspended(f"The tenant {self._tenant.slug} is {self._tenant.status}: it can only be read.")
         return self._tenant
@@ -286,8 +285,7 @@ class ReadTx(_Base):
         if who is not None:
             if not who.rows:
                 raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
-            self._tenant = tenants.from_row(who.rows[0])
-            self.engine.snapshots.put(self._tenant)
+            self._tenant = self.engine.snapshots.renew(who.rows[0])
 
     async def _ask(self, pool: Pool, queue: Sequence[Pending]) -> None:
         for last_try in (False, True):

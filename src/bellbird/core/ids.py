@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
 _COUNTER_BITS = 74  # rand_a (12) and rand_b (62) together, used as one counter (RFC 9562, section 6.2, method 2)
@@ -46,7 +47,7 @@ def made_at(id: UUID) -> datetime:
 
 def _millisecond(moment: datetime) -> int:
     # In whole numbers: a float's 1.001 seconds times 1000 may come to 1000.99 milliseconds.
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _assemble(millisecond: int, counter: int) -> UUID:

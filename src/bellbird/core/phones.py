@@ -9,7 +9,11 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    import phonenumbers
 
 MAX_LENGTH = 60
 
@@ -247,6 +251,22 @@ def _from_uri(number: str) -> str:
     return prefix + number + (f" ext {values['ext']}" if "ext" in values else "")
 
 
+# The usual forms of home: a trunk 0 or the country's code, then digits that begin like a number. Nothing is left for
+# libphonenumber to parse, which takes two thirds of its time; whether there is such a number it still decides.
+_HOME = {"AU": ("+61", re.compile(r"[23478]\d{8}")), "NZ": ("+64", re.compile(r"[2-9]\d{7,9}"))}
+
+
+def _usual(dialled: str, region: str) -> "phonenumbers.PhoneNumber | None":
+    """The number of Australia or New Zealand that these digits plainly are, as libphonenumber would parse it."""
+    import phonenumbers
+
+    for home, (code, begins) in _HOME.items():
+        national = dialled[3:] if dialled.startswith(code) else dialled[1:] if region == home else ""
+        if (dialled[0] == "0" or dialled.startswith(code)) and begins.fullmatch(national):
+            return phonenumbers.PhoneNumber(country_code=int(code), national_number=int(national))
+    return None
+
+
 def _read(dialled: str, extension: str | None, region: str) -> PhoneNumber | None:
     """The valid number that these digits are when dialled in a region, or None."""
     import phonenumbers
@@ -256,7 +276,7 @@ def _read(dialled: str, extension: str | None, region: str) -> PhoneNumber | Non
     if region == "NZ" and dialled[0] == "1":
         return None
     try:
-        parsed = phonenumbers.parse(dialled, region)
+        parsed = _usual(dialled, region) or phonenumbers.parse(dialled, region)
     except NumberParseException:
         return None
     e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)

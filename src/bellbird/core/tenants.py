@@ -90,10 +90,14 @@ class Snapshots:
         seen = self._seen.get(tenant_id)
         return seen[1] if seen and abs(self._clock.now().timestamp() - seen[0]) < TTL else None
 
-    def put(self, tenant: Tenant) -> None:
+    def renew(self, row: tuple[Any, ...]) -> Tenant:
+        """The tenant of a row just read; decoded only if it is not the version that was seen before."""
+        seen = self._seen.get(row[0])
+        tenant = seen[1] if seen is not None and seen[1].version == row[5] else from_row(row)
         if len(self._seen) > 10_000:
             self._seen.clear()
         self._seen[tenant.id] = (self._clock.now().timestamp(), tenant)
+        return tenant
 
     def forget(self, tenant_id: UUID) -> None:
         self._seen.pop(tenant_id, None)
