@@ -66,7 +66,7 @@ def decode(cursor: str, fingerprint: bytes, length: int) -> Edge:
         if checksum != _checksum(payload, fingerprint):
             raise InvalidInput.at(
                 "cursor",
-                "belongs to another list: use it with the same tenant, filter, sort and q that it came from",
+                "is no cursor of this list: use next_cursor or previous_cursor as it is, with the same tenant, filter, sort and q",
                 code="invalid_cursor",
             )
         backward, *key = msgspec.json.decode(payload)

@@ -414,7 +414,7 @@ async def test_a_cursor_is_good_for_its_own_list_only(
         (read, Query(filter={"first_name": "N000"})),
         (read, Query(deleted=True)),
     ):
-        with pytest.raises(InvalidInput, match="belongs to another list"):
+        with pytest.raises(InvalidInput, match="is no cursor of this list"):
             await contacts.page(reader, replace(query, cursor=cursor))
     assert len((await contacts.page(read, Query(cursor=cursor, limit=200))).data) == 2, "another size is no other list"
 
