@@ -66,7 +66,8 @@ def decode(cursor: str, fingerprint: bytes, length: int) -> Edge:
         if checksum != _checksum(payload, fingerprint):
             raise InvalidInput.at(
                 "cursor",
-                "is no cursor of this list: use next_cursor or previous_cursor as it is, with the same tenant, filter, sort and q",
+                "is no cursor of this list: "
+                "use next_cursor or previous_cursor as it is, with the same filter, sort and q",
                 code="invalid_cursor",
             )
         backward, *key = msgspec.json.decode(payload)

@@ -397,7 +397,8 @@ async def test_a_cursor_of_another_tenant_is_refused(api: httpx.AsyncClient, oth
     body = problem(await api.get("/contacts", params={"limit": 1, "cursor": cursor}), 422)
     assert body["errors"][0] == {
         "parameter": "cursor", "code": "invalid_cursor",
-        "detail": "is no cursor of this list: use next_cursor or previous_cursor as it is, with the same tenant, filter, sort and q",
+        "detail": "is no cursor of this list: "
+        "use next_cursor or previous_cursor as it is, with the same filter, sort and q",
     }  # fmt: skip
 
 
