@@ -199,7 +199,7 @@ async def test_a_writer_obeys_the_tenants_settings_as_they_are_now(
 
 
 async def test_emitting_before_asking_for_the_tenant_is_a_mistake_of_ours(begin: Begin) -> None:
-    with pytest.raises(AssertionError, match=r"begins with tx.tenant"):
+    with pytest.raises(AssertionError, match=r"begins with tx.writable"):
         async with begin() as tx:
             tx.emit(Event("contact.created", uuid4()))
 

@@ -208,7 +208,7 @@ class Tx(_Open):
     """A transaction of one tenant."""
 
     _tenant: Tenant | None = None
-    _emitted = False
+    _may_write = False
 
     def __init__(self, engine: Engine, tenant_id: UUID, actor: Actor, request_id: str | None) -> None:
         super().__init__(engine, actor, request_id)
@@ -221,20 +221,26 @@ class Tx(_Open):
     async def tenant(self) -> Tenant:
         """The tenant as it is in this transaction, asked for together with whatever is queued.
 
-        Every write begins here. Raises TenantSuspended, or NotSignedIn when there is no such tenant.
+        Raises NotSignedIn when there is no such tenant.
         """
         if self._tenant is None:
             row = await self.one(tenants.BY_ID, self.tenant_id)
             if row is None:
                 raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
             self._tenant = self.engine.snapshots.renew(row)
-        if self._tenant.status != "active":
-            raise TenantSuspended(f"The tenant {self._tenant.slug} is {self._tenant.status}: it can only be read.")
         return self._tenant
+
+    async def writable(self) -> Tenant:
+        """The tenant, which may be written to: every write begins here. Raises TenantSuspended, NotSignedIn."""
+        tenant = await self.tenant()
+        if tenant.status != "active":
+            raise TenantSuspended(f"The tenant {tenant.slug} is {tenant.status}: it can only be read.")
+        self._may_write = True
+        return tenant
 
     def emit(self, event: Event) -> None:
         """Append an event to the log, in this transaction."""
-        assert self._tenant is not None, "a write begins with tx.tenant(), which checks that the tenant may write"
+        assert self._may_write, "a write begins with tx.writable(), which checks that the tenant may write"
         self.queue(
             events.APPEND,
             *events.row(
@@ -326,6 +332,3 @@ def _literal(sql: str) -> Pending:
 def _set_tenant(tenant_id: UUID) -> Pending:
     # SET takes no parameters; a UUID's own text needs no quoting. Local, so that it ends with the transaction.
     return _literal(f"set local app.tenant_id = '{tenant_id}'")
-
-
-Reader = Tx | ReadTx

@@ -298,3 +298,25 @@ async def test_the_event_tells_what_the_contact_has(begin: Begin, owner: psycopg
         "display_name": [None, "Ann"],
         "emails": [None, [{"address": "ann@acme.example", "label": None, "primary": True, "status": "ok"}]],
     })]  # fmt: skip
+
+
+async def test_what_one_contact_was_not_given_is_not_shared_with_another(tx: Tx) -> None:
+    first = await make.contact(tx, first_name="Ann")
+    first.custom["seen"] = True
+    first.preferences["language"] = "mi"
+    second = await make.contact(tx, first_name="Ben")
+    assert (second.custom, second.preferences) == ({}, {})
+
+
+async def test_a_suspended_tenant_can_be_read_in_a_transaction_too(
+    engine: Engine, tenant: Tenant, begin: Begin
+) -> None:
+    async with begin() as tx:
+        made = await make.contact(tx, first_name="Ann", phone="0412 345 678")
+    async with engine.system(Actor.system()) as system:
+        await tenants.suspend(system, tenant.id)
+    async with begin() as tx:
+        assert [each.id for each in (await contacts.page(tx)).data] == [made.id]
+        assert [each.id for each in await contacts.lookup(tx, "0412 345 678")] == [made.id]
+        with pytest.raises(TenantSuspended):
+            await contacts.delete(tx, made.id)

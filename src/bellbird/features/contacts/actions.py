@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from bellbird.core import ids
+from bellbird.core.emails import key as email_key
 from bellbird.core.engine import SystemTx, Tx
 from bellbird.core.errors import InvalidInput, VersionMismatch
 from bellbird.core.events import Event
@@ -45,7 +46,7 @@ async def create(tx: Tx, new: NewContact) -> Contact:
     Raises InvalidInput with every fault, DuplicateContact under the policy `reject`, ExternalIdTaken.
     """
     tx.require("contacts:write")
-    settings = (await tx.tenant()).settings
+    settings = (await tx.writable()).settings
     contact = _made(tx, new, settings)
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
     _insert(tx, contact)
@@ -168,7 +169,7 @@ limit 500
 async def expired(tx: Tx) -> list[UUID]:
     """Up to 500 deleted contacts whose time to be restored is over: what a sweep purges next."""
     tx.require("contacts:purge")
-    settings = (await tx.tenant()).settings
+    settings = (await tx.writable()).settings
     rows = await tx.all(EXPIRED, tx.tenant_id, _now(tx) - timedelta(days=settings.keep_deleted_days))
     return [row[0] for row in rows]
 
@@ -189,7 +190,7 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
     Raises AmbiguousMatch when several contacts match, and what `create` and `update` raise.
     """
     tx.require("contacts:write")
-    settings = (await tx.tenant()).settings
+    settings = (await tx.writable()).settings
     contact = _made(tx, new, settings)
     keys = _keys(contact, match)
     if not keys:
@@ -250,7 +251,7 @@ async def _locked(
 ) -> tuple[Contact, TenantSettings]:
     """The contact, locked until the transaction ends, and the tenant's settings, in one round trip."""
     asked = tx.queue(LOCK, tx.tenant_id, id)
-    tenant = await tx.tenant()
+    tenant = await tx.writable()
     if not asked.rows:
         await tx.flush()
     contact = from_row(asked.rows[0]) if asked.rows else None
@@ -299,7 +300,7 @@ def _keys(contact: Contact, match: MatchBy) -> list[tuple[str, str]]:
         return [("external_id", contact.external_id)] if contact.external_id else []
     if match == "phone":
         return [("phone", phone.number) for phone in contact.phones]
-    return [("email", cleaning.email_key(email.address)) for email in contact.emails]
+    return [("email", email_key(email.address)) for email in contact.emails]
 
 
 HOLD = "select pg_advisory_xact_lock($1)"

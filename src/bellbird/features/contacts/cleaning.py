@@ -60,11 +60,6 @@ def change(contact: Contact, patch: ContactPatch, settings: TenantSettings, *, n
     return contact if replace(after, version=contact.version, updated_at=contact.updated_at) == contact else after
 
 
-def email_key(address: str) -> str:
-    """What an address is matched by."""
-    return emails.key(address)
-
-
 def search_text(contact: Contact) -> str:
     """What `q=` looks in: every word between spaces, folded; e-mail addresses whole as well; numbers as digits."""
     found = [
@@ -82,7 +77,7 @@ def _read(
     given: Mapping[str, Any], settings: TenantSettings, *, id: UUID, version: int, created: datetime, now: datetime
 ) -> Contact:
     reader = _Reader(settings)
-    values = dict(_ABSENT)
+    values = {**_ABSENT, "custom": {}, "preferences": {}}  # of its own: a contact's objects can be altered in place
     for name in PATCHABLE:
         if given[name] not in _NOTHING:
             values[name] = reader.field(name, given[name])
@@ -100,8 +95,6 @@ _ABSENT: Final[dict[str, Any]] = {
     **dict.fromkeys(PATCHABLE),
     **dict.fromkeys(("phones", "emails", "addresses", "urls", "tags"), ()),
     "kind": "person",
-    "custom": {},
-    "preferences": {},
 }
 
 _NAMING = ("first_name", "last_name", "display_name", "company", "phones", "emails")
