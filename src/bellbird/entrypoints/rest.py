@@ -135,44 +135,50 @@ def id_of(text: str) -> UUID:
 
 def problem(request: Request[Any, Any, Any], error: BellbirdError) -> Response[Any]:
     """An error as problem details (RFC 9457)."""
-    body = {
-        "type": f"urn:bellbird:error:{error.code}",
-        "title": error.title(),
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-        "request_id": request.scope["state"].get("request_id"),
-        **({"errors": [bodies.as_problem(fault) for fault in error.faults]} if error.faults else {}),
-        **error.extra,
-    }
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, NotSignedIn):
         headers["WWW-Authenticate"] = 'Bearer realm="bellbird", error="invalid_token"'
-    return Response(body, status_code=error.status, media_type=PROBLEM, headers=headers)
+    more: dict[str, Any] = {"errors": [bodies.as_problem(fault) for fault in error.faults]} if error.faults else {}
+    return _details(request, error.status, error.code, error.title(), error.detail, headers, **more, **error.extra)
 
 
 def http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refuses (no such route, wrong method, body too large), as a problem like any other."""
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return problem(request, BodyTooLarge())
-    made = BellbirdError(error.detail)
-    made.status = error.status_code  # type: ignore[misc]
-    made.code = HTTPStatus(error.status_code).name.lower()  # type: ignore[misc]
-    made.title = lambda: HTTPStatus(error.status_code).phrase  # type: ignore[method-assign]
-    response = problem(request, made)
-    response.headers.update(error.headers or {})
-    return response
+    status = HTTPStatus(error.status_code)
+    return _details(request, status, status.name.lower(), status.phrase, error.detail, error.headers or {})
 
 
 def internal_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """A fault of ours: logged in full, told in one sentence."""
     request_id = request.scope["state"].get("request_id")
     log.error("request %s failed: %s %s", request_id, request.method, request.url.path, exc_info=error)
-    made = BellbirdError("Something went wrong on our side; it was logged under this request id.")
-    made.code = "internal_error"  # type: ignore[misc]
-    return problem(request, made)
+    detail = "Something went wrong on our side; it was logged under this request id."
+    return _details(request, 500, "internal_error", BellbirdError.title(), detail, {})
+
+
+def _details(
+    request: Request[Any, Any, Any],
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str],
+    **more: Any,
+) -> Response[Any]:
+    body = {
+        "type": f"urn:bellbird:error:{code}",
+        "title": title,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "request_id": request.scope["state"].get("request_id"),
+        **more,
+    }
+    return Response(body, status_code=status, media_type=PROBLEM, headers=dict(headers))
 
 
 EXCEPTION_HANDLERS: Final[Any] = {

@@ -191,6 +191,9 @@ async def delete(slug: str, yes: bool) -> None:
     async with cli.bellbird() as bellbird:
         tenant = await choice.tenant(bellbird, slug)
         cli.confirm(f"Delete the tenant {tenant.slug} ({tenant.name}) and all its data? This cannot be undone.", yes)
+        # Committed by itself: who begins to write from now on is refused, and leaves nothing behind the deletion.
+        async with bellbird.engine.system(choice.OPERATOR) as tx:
+            await actions.suspend(tx, tenant.id)
         async with bellbird.engine.system(choice.OPERATOR) as tx:
             removed = await actions.delete(tx, tenant.id)
     rows = ", ".join(f"{count:,} {table}" for table, count in removed.items())
