@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-$(shell cksum requirements/run.txt pyproject.toml | cksum | cut -d' ' -f1)
+NODE := tests/conformance/typescript
+NODE_STAMP := $(NODE)/node_modules/.package-lock.json
 DEV_STAMP := $(VENV)/.dev-$(shell cksum requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 
 help: ## List the targets
@@ -22,7 +24,7 @@ test: $(DEV_STAMP) ## Run the tests on the embedded PostgreSQL (ARGS="-k name" f
 test-system: $(DEV_STAMP) ## Run the same tests on this machine's own PostgreSQL
 	@$(BIN)/pytest -n auto --maxprocesses 4 --postgres=system $(ARGS)
 
-check: format-check lint types contracts test ## Everything that CI checks
+check: format-check lint types contracts docs-check test ## Everything that CI checks
 
 format: $(DEV_STAMP) ## Lay out the code
 	@$(BIN)/ruff format .
@@ -40,6 +42,17 @@ types: $(DEV_STAMP) ## Check the types
 contracts: $(DEV_STAMP) ## Check who may import whom
 	@$(BIN)/lint-imports
 
+docs: $(DEV_STAMP) ## Write the parts of the documentation that come from the code
+	@$(BIN)/python docs/generate.py
+
+docs-check: $(DEV_STAMP) ## Is the documentation what the code says?
+	@$(BIN)/python docs/generate.py --check
+
+conformance: $(DEV_STAMP) ## Ask the running server 200 times over whether it keeps to its description
+	@CONFORMANCE_EXAMPLES=200 $(BIN)/pytest -n auto --maxprocesses 4 tests/conformance $(ARGS)
+
+node: $(NODE_STAMP) ## Install what the tests of the TypeScript client need
+
 bench: $(DEV_STAMP) ## Run every benchmark against PostgreSQL's own limit
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -53,7 +66,7 @@ lock: $(DEV_STAMP) ## Renew the locked requirements
 	$$compile --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 
 clean: ## Remove what the other targets made in this folder
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(NODE)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(RUN_STAMP): requirements/run.txt
 	@sh requirements/install "$(PYTHON)" $(VENV) requirements/run.txt
@@ -63,4 +76,8 @@ $(DEV_STAMP): requirements/dev.txt
 	@sh requirements/install "$(PYTHON)" $(VENV) requirements/dev.txt
 	touch $@
 
-.PHONY: help demo test test-system check format format-check lint types contracts bench bench-api lock clean
+$(NODE_STAMP): $(NODE)/package-lock.json
+	@cd $(NODE) && npm ci --no-audit --no-fund
+	touch node_modules/.package-lock.json
+
+.PHONY: help demo test test-system check format format-check lint types contracts docs docs-check conformance node bench bench-api lock clean

@@ -25,6 +25,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
 
 from bellbird.app import Bellbird, create_app
 from bellbird.core import migrate, postgres
@@ -296,16 +299,35 @@ def app(bellbird: Bellbird) -> Any:
     return create_app(bellbird)
 
 
-SignIn = Callable[[Tenant], httpx.AsyncClient]
+def routes(app: Any) -> list[tuple[str, str, HTTPRouteHandler]]:
+    """Every method and path of the API with its handler, read from the application itself."""
+    while not isinstance(app, Litestar):
+        app = app.app
+    return [
+        (method, route.path_format, handler)
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1")
+        for handler in route.route_handlers
+        for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"})
+    ]
+
+
+SignIn = Callable[..., httpx.AsyncClient]
 
 
 @pytest.fixture
 async def sign_in(app: Any, bellbird: Bellbird) -> AsyncIterator[SignIn]:
-    """`sign_in(tenant)`: an HTTP client of the application with a token for this tenant."""
+    """`sign_in(tenant)`: an HTTP client of the application with a token for this tenant, an owner's unless said.
+
+    `sign_in(tenant, roles=("agent",), user=id, visibility="own")`, or with a credential of any kind: `key=text`.
+    """
     clients = []
 
-    def client_for(of: Tenant) -> httpx.AsyncClient:
-        token = bellbird.tokens.make(of.id, uuid4(), valid_for=timedelta(hours=1))
+    def client_for(
+        of: Tenant, *, user: UUID | None = None, roles: tuple[str, ...] | None = ("owner",), key: str | None = None,
+        **claims: Any,
+    ) -> httpx.AsyncClient:  # fmt: skip
+        token = key or bellbird.tokens.make(of.id, user or uuid4(), valid_for=timedelta(hours=1), roles=roles, **claims)
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://bellbird.test/api/v1",

@@ -1,4 +1,4 @@
-"""Servers that tests start for themselves: PostgreSQL from any binaries, PgBouncer, Bellbird itself."""
+"""Servers that tests start for themselves: PostgreSQL from any binaries, PgBouncer, Redis, Bellbird itself."""
 
 import os
 import shutil
@@ -140,6 +140,63 @@ def pgbouncer(program: Path, behind: Cluster, folder: Path) -> Iterator[str]:
         process.wait(10)
 
 
+class Redis:
+    """A Redis of one test's own, which keeps nothing when it stops, at an address that stays."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [
+            program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
+            "--appendonly", "no", "--daemonize", "no", "--logfile", str(folder / "redis.log"),
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        process = subprocess.Popen(self._command, start_new_session=True)
+        self._process = process
+
+        def answers() -> bool:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as door:
+                door.sendall(b"PING\r\n")
+                return door.recv(7) == b"+PONG\r\n"
+            assert process.poll() is None, "Redis did not start"
+            return False
+
+        wait_for(answers, "Redis's start")
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def freeze(self) -> None:
+        """It accepts connections and questions from now on, and answers none."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[Redis]:
+    """A Redis that runs for the length of a block, unless the test ends it."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("Redis")
+    assert program
+    made = Redis(program, folder)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
 def _switch(account: Account) -> dict[str, Any]:
     if account.prefix or account.uid == os.geteuid():
         return {}
@@ -156,15 +213,16 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Serving]:
-    """uvicorn with Bellbird's application in a process of its own; `settings` are `BELLBIRD_*` in small letters."""
+def serving(folder: Path, *, workers: int = 1, **settings: str) -> Iterator[Serving]:
+    """uvicorn with Bellbird's application in processes of its own; `settings` are `BELLBIRD_*` in small letters."""
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELLBIRD_", "PG"))}
     given = {f"BELLBIRD_{name.upper()}": value for name, value in settings.items()}
     log = folder / "server.log"
     with open(log, "w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--factory", "bellbird.app:create_app", "--port", str(port)],
+            [sys.executable, "-m", "uvicorn", "--factory", "bellbird.app:create_app", "--port", str(port),
+             "--workers", str(workers)],
             env={**kept, **given, "PYTHONPATH": os.pathsep.join([str(SOURCE), *filter(None, sys.path)])},
             cwd=folder, stdout=output, stderr=output, text=True, start_new_session=True,
         )  # fmt: skip

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from bellbird.core.errors import (
         BellbirdError,
         BodyTooLarge,
+        CannotGrant,
         Conflict,
         Fault,
         Forbidden,
+        IdempotencyConflict,
+        IdempotencyKeyReused,
         InvalidInput,
         MalformedBody,
         NotFound,
         NotSignedIn,
+        RateLimited,
         TenantNotFound,
         TenantSuspended,
         Unavailable,
@@ -32,8 +36,9 @@ if TYPE_CHECKING:
     )
     from bellbird.core.paging import Page, Total
     from bellbird.core.postgres import PostgresUnusable
+    from bellbird.core.principals import Claims
     from bellbird.core.settings import Settings, SettingsInvalid
-    from bellbird.features import contacts, tenants
+    from bellbird.features import contacts, keys, roles, sessions, teams, tenants, users
 
 # Where each name lives: `bellbird --help` and a host's own start should not wait for what they do not use.
 _HOME = {
@@ -44,13 +49,17 @@ _HOME = {
     "bellbird.core.errors": (
         "BellbirdError",
         "BodyTooLarge",
+        "CannotGrant",
         "Conflict",
         "Fault",
         "Forbidden",
+        "IdempotencyConflict",
+        "IdempotencyKeyReused",
         "InvalidInput",
         "MalformedBody",
         "NotFound",
         "NotSignedIn",
+        "RateLimited",
         "TenantNotFound",
         "TenantSuspended",
         "Unavailable",
@@ -58,8 +67,9 @@ _HOME = {
     ),
     "bellbird.core.paging": ("Page", "Total"),
     "bellbird.core.postgres": ("PostgresUnusable",),
+    "bellbird.core.principals": ("Claims",),
     "bellbird.core.settings": ("Settings", "SettingsInvalid"),
-    "bellbird.features": ("contacts", "tenants"),
+    "bellbird.features": ("contacts", "keys", "roles", "sessions", "teams", "tenants", "users"),
 }
 
 __all__ = [
@@ -67,18 +77,23 @@ __all__ = [
     "Bellbird",
     "BellbirdError",
     "BodyTooLarge",
+    "CannotGrant",
+    "Claims",
     "Clock",
     "Conflict",
     "Engine",
     "FakeClock",
     "Fault",
     "Forbidden",
+    "IdempotencyConflict",
+    "IdempotencyKeyReused",
     "InvalidInput",
     "MalformedBody",
     "NotFound",
     "NotSignedIn",
     "Page",
     "PostgresUnusable",
+    "RateLimited",
     "ReadTx",
     "SchemaOutOfDate",
     "Settings",
@@ -92,7 +107,12 @@ __all__ = [
     "VersionMismatch",
     "contacts",
     "create_app",
+    "keys",
+    "roles",
+    "sessions",
+    "teams",
     "tenants",
+    "users",
 ]
 
 

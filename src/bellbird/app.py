@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from bellbird.core import migrate, postgres
@@ -17,10 +17,17 @@ from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock
 from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE, Engine, ReadTx, SystemTx, Tx
 from bellbird.core.errors import BellbirdError
+from bellbird.core.principals import Principals
 from bellbird.core.settings import Settings, load, signing_secret
 from bellbird.entrypoints.tokens import Tokens
 from bellbird.features import FEATURES
 from bellbird.features.tenants import queries as tenants
+
+if TYPE_CHECKING:
+    from bellbird.core.metrics import Metrics
+    from bellbird.core.shared_cache import SharedCache
+    from bellbird.core.tracing import Tracing
+    from bellbird.entrypoints.rest import Access, Identify
 
 
 class SchemaOutOfDate(BellbirdError):
@@ -45,6 +52,7 @@ class Bellbird:
         self._clock = clock
         self._server: postgres.EmbeddedServer | None = None
         self._engine: Engine | None = None
+        self.tracing: Tracing | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -60,7 +68,12 @@ class Bellbird:
     @property
     def tokens(self) -> Tokens:
         """Makes and checks access tokens."""
-        return Tokens(signing_secret(self.settings, self.data_dir), self.engine.clock)
+        return Tokens(self.secret, self.engine.clock, self.settings.issuers)
+
+    @property
+    def secret(self) -> str:
+        """What tokens are signed with, and answers kept for a while encrypted."""
+        return signing_secret(self.settings, self.data_dir)
 
     def conninfo(self, role: str | None = None) -> str:
         """How to reach the database: as the owner, or in the embedded one as a role itself."""
@@ -76,11 +89,14 @@ class Bellbird:
         Raises SchemaOutOfDate, PostgresUnusable.
         """
         if self._engine is None:
+            for feature in FEATURES:  # some say what others go by: of which kinds of record a role withholds fields
+                importlib.import_module(f"bellbird.features.{feature}")
             owner = self.conninfo()
             if migrate.current(owner) != migrate.latest():
                 if self._server is None:
                     raise SchemaOutOfDate()
                 migrate.upgrade(owner)
+            self.tracing = _tracing(self.settings)
             self._engine = Engine(
                 self.conninfo(APP_ROLE),
                 system_conninfo=self.conninfo(SYSTEM_ROLE),
@@ -88,6 +104,7 @@ class Bellbird:
                 pool_size=self.settings.pool_size,
                 pool_timeout=self.settings.pool_timeout,
                 prepared_statements=self.settings.prepared_statements,
+                tracing=self.tracing,
             )
         return self._engine
 
@@ -99,6 +116,9 @@ class Bellbird:
         if self._server is not None:
             await asyncio.to_thread(self._server.release)
             self._server = None
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
+            self.tracing = None
 
     async def __aenter__(self) -> "Bellbird":
         await asyncio.to_thread(self.open)
@@ -138,12 +158,17 @@ def doors(kind: str) -> list[Any]:
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
 
-def create_app(bellbird: Bellbird | None = None) -> Any:
+def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" = None) -> Any:
     """The ASGI application: REST under /api/v1, its description at /openapi.json and /docs, health checks.
 
     Given an opened `Bellbird`, it can be mounted in any ASGI application and leaves it open at the end.
+    With `identify`, the host application says who is calling: it is given the ASGI scope and returns `Claims`,
+    or None for nobody, at once or as an awaitable; Bellbird's own tokens and keys are then not looked at.
     """
+    from bellbird.core.metrics import Metrics
     from bellbird.entrypoints.asgi import build
+    from bellbird.entrypoints.idempotency import Vault
+    from bellbird.entrypoints.rates import RateLimits
     from bellbird.entrypoints.rest import Access
 
     ours = bellbird is None
@@ -156,15 +181,70 @@ def create_app(bellbird: Bellbird | None = None) -> Any:
         gc.freeze()
         gc.set_threshold(20_000, 20, 100)
 
+    settings = bellbird.settings
+    rates, shared = RateLimits(settings), _shared_cache(bellbird)
+    principals = Principals(engine, token_role=settings.token_role, shared=shared)
+    access = Access(
+        engine, bellbird.tokens, principals, rates, Vault(bellbird.secret), settings=settings, identify=identify
+    )
+    metrics = Metrics(version("bellbird-crm"), folder=settings.metrics_dir)
+    _count(metrics, access, shared)
+
     async def ready() -> None:
         if await engine.revision() != migrate.latest():
             raise SchemaOutOfDate()
 
     return build(
-        Access(engine, bellbird.tokens),
+        access,
         [route for door in doors("rest") for route in door.ROUTES],
         version=version("bellbird-crm"),
-        body_limit=bellbird.settings.body_limit,
+        settings=settings,
+        metrics=metrics,
+        tracing=bellbird.tracing,
         ready=ready,
-        on_shutdown=[bellbird.close] if ours else [],
+        on_shutdown=[
+            principals.close,
+            rates.close,
+            *([shared.close] if shared else []),
+            *([bellbird.close] if ours else []),
+        ],
+        owns_process=ours,
     )
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otlp_endpoint is None:
+        return None
+    from bellbird.core.tracing import Tracing
+
+    return Tracing(settings.otlp_endpoint, version=version("bellbird-crm"))
+
+
+def _count(metrics: "Metrics", access: "Access", shared: "SharedCache | None") -> None:
+    """Tell the metrics who counts something."""
+    metrics.cache("tenants", access.engine.snapshots)
+    metrics.cache("actors", access.principals)
+    metrics.cache("tokens", access.tokens)
+    if shared is not None:
+        metrics.cache("shared", shared)
+        metrics.counter(
+            "bellbird_shared_cache_failures", "Questions that the shared cache did not answer.", lambda: shared.failures
+        )
+    rates, tokens = access.rates, access.tokens
+    metrics.counter(
+        "bellbird_rate_limit_failures", "Questions that Redis did not answer about limits.", lambda: rates.failures
+    )
+    metrics.counter(
+        "bellbird_rate_limit_unchecked", "Requests that passed uncounted meanwhile.", lambda: rates.unchecked
+    )
+    metrics.counter("bellbird_issuer_fetches", "Times that an issuer was asked for keys.", lambda: tokens.fetches[0])
+    metrics.counter("bellbird_issuer_failures", "Times that it was asked in vain.", lambda: tokens.fetches[1])
+
+
+def _shared_cache(bellbird: Bellbird) -> "SharedCache | None":
+    url = bellbird.settings.redis_url
+    if url is None:
+        return None
+    from bellbird.core.shared_cache import SharedCache
+
+    return SharedCache(url.get_secret_value(), bellbird.secret)

@@ -1,6 +1,7 @@
 """The operator's commands, apart from those that serve."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -37,13 +38,25 @@ def test_only_the_token_goes_to_stdout(acme: Run) -> None:
     ran = acme("token", "--user", user, "--valid", "30d")
     token = ran.out.strip()
     assert ran.out == f"{token}\n"
-    caller = Tokens(SECRET, SystemClock()).caller(f"Bearer {token}")
-    assert caller.actor.id == str(user)
+    claims = Tokens(SECRET, SystemClock()).claims(token)
+    assert claims is not None
+    assert (claims.subject, claims.roles, claims.scopes, claims.visibility) == (str(user), ("owner",), None, None)
     assert f"For user {user} of acme" in ran.err
     answered = acme("token", "--tenant", "acme", "--json").data
     assert answered["tenant"] == "acme"
     soon = datetime.now(UTC) + timedelta(hours=12)
     assert abs(datetime.fromisoformat(answered["expires_at"]) - soon) < timedelta(minutes=1)
+
+
+def test_a_token_may_name_roles_scopes_and_how_far_it_sees_or_leave_all_to_the_membership(acme: Run) -> None:
+    def said(*options: object) -> Any:
+        return Tokens(SECRET, SystemClock()).claims(acme("token", *options).out.strip())
+
+    claims = said("--role", "agent", "--role", "helper", "--scope", "contacts:read", "--visibility", "own")
+    assert (claims.roles, claims.scopes, claims.visibility) == (("agent", "helper"), {"contacts:read"}, "own")
+    assert said("--user", uuid4(), "--as-member").roles is None
+    assert "goes with --user" in acme("token", "--as-member", fails=2).err
+    assert "contacts:sing: no such permission" in acme("token", "--scope", "contacts:sing", fails=2).err
 
 
 def test_a_length_of_time_needs_a_number_and_a_unit(acme: Run) -> None:

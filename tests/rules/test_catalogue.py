@@ -49,7 +49,7 @@ WALLS = [
 ]
 EVERYTHING = {"select", "insert", "update", "delete"}
 # What the application may do less than everything with.
-APP_MAY = {"events": {"select", "insert"}}
+APP_MAY = {"events": {"select", "insert"}, "idempotency_keys": {"select", "insert", "delete"}}
 
 
 def tables_of_tenants(connection: Connection) -> list[tuple[str, bool]]:
@@ -127,6 +127,10 @@ def test_the_tenants_table_shows_each_tenant_itself(owner: Connection) -> None:
     own = "(id = (current_setting('app.tenant_id'::text))::uuid)"
     assert owner.execute(POLICIES, ["tenants"]).fetchall() == [WALLS[0], (*WALLS[1][:4], own, None)]
     granted = set(owner.execute(GRANTS, ["tenants"]).fetchall())
+    columns = (
+        "select attname, attacl::text[] from pg_attribute where attrelid = 'tenants'::regclass and attacl is not null"
+    )
+    assert owner.execute(columns.encode()).fetchall() == [("access_version", ["bellbird_app=w/postgres"])]
     assert {right for role, right in granted if role == "bellbird_app"} == {"select"}
     assert {role for role, _ in granted} == {"bellbird_app", "bellbird_system"}
 
@@ -159,7 +163,14 @@ def test_functions_with_anothers_rights_are_few_and_closed(owner: Connection) ->
         "select proname, proowner::regrole::text, proconfig, proacl::text[] from pg_proc"
         " where prosecdef and pronamespace = 'public'::regnamespace"
     ).fetchall()
-    assert rows == [(
-        "forget_contact", "bellbird_system", ["search_path=pg_catalog, public"],
-        ["bellbird_system=X/bellbird_system", "bellbird_app=X/bellbird_system"],
-    )]  # fmt: skip
+    closed = ["bellbird_system=X/bellbird_system", "bellbird_app=X/bellbird_system"]
+    assert sorted(rows) == [
+        (name, "bellbird_system", ["search_path=pg_catalog, public"], closed)
+        for name in ("ensure_user", "forget_contact")
+    ]
+
+
+def test_the_application_sees_no_person_outside_its_tenant(owner: Connection) -> None:
+    """People and their passwords, and who failed to sign in, are of no tenant: the system role's alone."""
+    for table in ("users", "sign_in_failures"):
+        assert {role for role, _ in owner.execute(GRANTS, [table]).fetchall()} == {"bellbird_system"}

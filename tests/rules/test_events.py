@@ -14,10 +14,17 @@ from bellbird.core.actors import Actor
 from bellbird.core.connection import Connection, Pending
 from bellbird.core.engine import Engine, SystemTx, Tx
 from bellbird.core.errors import Unavailable
+from bellbird.core.settings import Settings
 from bellbird.core.tenants import Tenant
-from bellbird.features import FEATURES, contacts, tenants
+from bellbird.features import FEATURES, contacts, keys, roles, sessions, teams, tenants, users
 from bellbird.features.contacts import ContactPatch, NewContact
-from tests import make
+from bellbird.features.keys import KeyPatch, NewKey
+from bellbird.features.roles import NewRole, RolePatch
+from bellbird.features.sessions import Acceptance, PasswordChange, SignIn, Started
+from bellbird.features.teams import NewTeam, TeamPatch
+from bellbird.features.users import User, UserPatch
+from tests import make, people
+from tests.people import OTHER, PASSWORD, cheap_passwords  # noqa: F401 - a fixture
 
 Doing = Callable[[Engine, Tenant], Awaitable[Any]]
 
@@ -47,12 +54,66 @@ def of_contact(called: str, verb: Callable[[Tx, UUID], Awaitable[Any]]) -> Doing
     return of_tenant(do)
 
 
+def of_row(table: str, name: str, verb: Callable[[Tx, UUID], Awaitable[Any]]) -> Doing:
+    async def do(tx: Tx) -> None:
+        asked = f"select id from {table} where tenant_id = $1 and name = $2"
+        ((id,),) = await tx.all(asked, tx.tenant_id, name)
+        await verb(tx, id)
+
+    return of_tenant(do)
+
+
 async def resumed(tx: SystemTx, tenant: Tenant) -> None:
     await tx.run("update tenants set status = 'suspended' where id = $1", tenant.id)
     await tenants.resume(tx, tenant.id)
 
 
-# Every public verb that writes, the event it records, and how it is done here. A new verb needs a line.
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+class Signed:
+    """Who is signed in to the tenant of the test, with which session, and who is invited."""
+
+    ann: User
+    session: Started
+    bob: User
+
+
+def of_ann(verb: Callable[[Tx], Awaitable[Any]]) -> Doing:
+    async def do(engine: Engine, tenant: Tenant) -> None:
+        async with engine.tenant(tenant.id, Actor.user(Signed.ann.id)) as tx:
+            await verb(tx)
+
+    return do
+
+
+async def signing_in(engine: Engine, tenant: Tenant) -> None:
+    await sessions.sign_in(engine, SETTINGS, SignIn(email=Signed.ann.email, password=PASSWORD))
+
+
+async def used_twice(engine: Engine, tenant: Tenant) -> None:
+    with pytest.raises(sessions.RefreshTokenReused):
+        await sessions.refresh(engine, Signed.session.refresh_token)
+
+
+async def joining(engine: Engine, tenant: Tenant) -> None:
+    assert Signed.bob.invitation
+    await sessions.accept(engine, SETTINGS, Acceptance(token=Signed.bob.invitation.token, password=PASSWORD))
+
+
+async def changing(engine: Engine, tenant: Tenant) -> None:
+    change = PasswordChange(current_password=PASSWORD, new_password=OTHER)
+    actor = Actor.user(Signed.ann.id)
+    await sessions.change_password(engine, SETTINGS, actor, change, session_id=Signed.session.id)
+
+
+async def reset(tx: SystemTx, tenant: Tenant) -> None:
+    asked = "select id from memberships where tenant_id = $1 and name = 'Cy'"
+    ((id,),) = await tx.all(asked, tenant.id)
+    await users.reset_password(tx, tenant.id, id)
+
+
+# Every public verb that writes, the events it records, and how it is done here. A new verb needs a line.
 WRITES: dict[str, tuple[str, Doing]] = {
     "contacts.create": ("contact.created", of_tenant(lambda tx: make.contact(tx, first_name="New"))),
     "contacts.update": (
@@ -66,6 +127,39 @@ WRITES: dict[str, tuple[str, Doing]] = {
         "contact.created",
         of_tenant(lambda tx: contacts.upsert(tx, NewContact(first_name="New", external_id="1"), match="external_id")),
     ),
+    "roles.create": ("role.created", of_tenant(lambda tx: roles.create(tx, NewRole(name="new", permissions=())))),
+    "roles.update": ("role.updated", of_tenant(lambda tx: roles.update(tx, "temp", RolePatch(visibility="own")))),
+    "roles.delete": ("role.deleted", of_tenant(lambda tx: roles.delete(tx, "temp"))),
+    "teams.create": ("team.created", of_tenant(lambda tx: teams.create(tx, NewTeam(name="New")))),
+    "teams.update": (
+        "team.updated",
+        of_row("teams", "Sales", lambda tx, id: teams.update(tx, id, TeamPatch(name="X"))),
+    ),
+    "teams.delete": ("team.deleted", of_row("teams", "Sales", lambda tx, id: teams.delete(tx, id))),
+    "keys.create": (
+        "key.created",
+        of_tenant(lambda tx: keys.create(tx, NewKey(name="new", scopes=("contacts:read",)))),
+    ),
+    "keys.update": (
+        "key.updated",
+        of_row("api_keys", "robot", lambda tx, id: keys.update(tx, id, KeyPatch(name="X"))),
+    ),
+    "keys.revoke": ("key.revoked", of_row("api_keys", "robot", lambda tx, id: keys.revoke(tx, id))),
+    "users.add": ("user.added", of_tenant(lambda tx: people.user(tx))),
+    "users.update": (
+        "user.updated",
+        of_row("memberships", "Cy", lambda tx, id: users.update(tx, id, UserPatch(role="viewer"))),
+    ),
+    "users.remove": ("user.removed", of_row("memberships", "Cy", lambda tx, id: users.remove(tx, id))),
+    "users.invite": ("user.invited", of_row("memberships", "Bob", lambda tx, id: users.invite(tx, id))),
+    "users.reset_password": ("user.password_reset", of_operator(reset)),
+    "sessions.sign_in": ("session.started", signing_in),
+    "sessions.refresh": ("session.ended", used_twice),
+    "sessions.sign_out": ("session.ended", of_ann(lambda tx: sessions.sign_out(tx, Signed.session.id))),
+    "sessions.end": ("session.ended", of_ann(lambda tx: sessions.end(tx, Signed.session.id))),
+    "sessions.end_all": ("session.ended", of_ann(lambda tx: sessions.end_all(tx))),
+    "sessions.accept": ("user.joined session.started", joining),
+    "sessions.change_password": ("user.password_changed", changing),
     "tenants.create": ("tenant.created", of_operator(lambda tx, _: tenants.create(tx, "made-by-the-rule"))),
     "tenants.set": ("tenant.updated", of_operator(lambda tx, tenant: tenants.set(tx, tenant.id, name="New"))),
     "tenants.suspend": ("tenant.suspended", of_operator(lambda tx, tenant: tenants.suspend(tx, tenant.id))),
@@ -75,7 +169,13 @@ WRITES: dict[str, tuple[str, Doing]] = {
 # Public coroutines of actions that write nothing, or after which there is no log left to write to.
 NOT_RECORDED = {"contacts.expired", "tenants.delete"}
 
-ROW_IS_WRITTEN = re.compile(r"\s*(insert into|update|delete from) (contacts|tenants)\b")
+TABLES = (
+    "contacts", "roles", "teams", "api_keys", "users", "memberships", "sessions", "refresh_tokens", "tenants", "events",
+)  # fmt: skip
+# Where the row is that the first event is about, if not in a table of the feature's name.
+ROW_OF = {"keys": "api_keys", "users": "memberships", "sessions.accept": "memberships",
+          "sessions.change_password": "users"}  # fmt: skip
+ROW_IS_WRITTEN = re.compile(rf"\s*(insert into|update|delete from) ({'|'.join(TABLES[:-1])})\b")
 EVENT_IS_WRITTEN = re.compile(r"\s*insert into events\b")
 
 
@@ -93,23 +193,30 @@ def test_every_public_verb_that_writes_is_tried_here() -> None:
 
 @pytest.fixture
 async def alone(clone: str) -> Any:
-    """A database of the test's own with one tenant, a contact and a deleted one."""
+    """A database of the test's own with one tenant, a contact and a deleted one, a role, a team, a key and people."""
     async with Engine(clone) as engine:
         async with engine.system(Actor.system()) as system:
             tenant = await tenants.create(system, "acme")
         async with engine.tenant(tenant.id, Actor.user("tester")) as tx:
             await make.contact(tx, first_name="Ann")
             await contacts.delete(tx, (await make.contact(tx, first_name="Deleted")).id)
+            await roles.create(tx, NewRole(name="temp", permissions=()))
+            await teams.create(tx, NewTeam(name="Sales"))
+            await keys.create(tx, NewKey(name="robot", scopes=("contacts:read",)))
+            Signed.ann = await people.user(tx, name="Ann", role="owner")
+            Signed.bob = await people.invited(tx, name="Bob")
+            await people.user(tx, name="Cy")
+        given = SignIn(email=Signed.ann.email, password=PASSWORD)
+        Signed.session = await sessions.sign_in(engine, SETTINGS, given)
+        # So that the next to come with it is the second.
+        await sessions.refresh(engine, Signed.session.refresh_token)
         yield engine, tenant, clone
 
 
 def state(conninfo: str) -> list[Any]:
     """Everything there is."""
     with psycopg.connect(conninfo) as connection:
-        return [
-            connection.execute(f"select t::text from {table} t order by 1".encode()).fetchall()
-            for table in ("contacts", "tenants", "events")
-        ]
+        return [connection.execute(f"select t::text from {table} t order by 1".encode()).fetchall() for table in TABLES]
 
 
 @pytest.mark.parametrize("verb", WRITES)
@@ -121,11 +228,12 @@ async def test_a_write_and_its_event_have_one_transaction(alone: Any, verb: str)
     await do(engine, tenant)
     with psycopg.connect(conninfo) as owner:
         new = owner.execute("select type, tx, entity_id from events order by id offset %s", [before]).fetchall()
-        assert [row[0] for row in new] == [expected]
+        assert [row[0] for row in new] == expected.split()
         _, event_tx, entity = new[0]
-        table = "tenants" if verb.startswith("tenants") else "contacts"
+        feature = verb.partition(".")[0]
+        table = ROW_OF.get(verb, ROW_OF.get(feature, feature))
         written = owner.execute(f"select xmin::text from {table} where id = %s".encode(), [entity]).fetchone()
-        if verb == "contacts.purge":
+        if verb in ("contacts.purge", "roles.delete", "teams.delete"):
             assert written is None
         else:
             assert written == (str(event_tx),), "by the very same transaction"

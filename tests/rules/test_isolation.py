@@ -21,13 +21,39 @@ NO_TENANT = (errors.UndefinedObject, errors.InvalidTextRepresentation)
 
 
 @pytest.fixture(autouse=True)
-async def rows_of_both(begin: Begin, tenant: Tenant, other_tenant: Tenant) -> dict[UUID, UUID]:
-    """A contact (with its event) of each tenant."""
+async def rows_of_both(
+    begin: Begin, owner: psycopg.Connection[Any], tables: list[str], tenant: Tenant, other_tenant: Tenant
+) -> dict[UUID, UUID]:
+    """A contact (with its event) of each tenant, and something in every other table."""
     made = {}
     for each in (tenant, other_tenant):
         async with begin(each) as tx:
             made[each.id] = (await make.contact(tx)).id
+        for table in tables:
+            fill(owner, table, each)
     return made
+
+
+# A value of each type: `own` passes every check that there is.
+VALUES = {
+    "uuid": "gen_random_uuid()", "text": "'own'", "timestamp with time zone": "now()", "bytea": "'x'::bytea",
+    "text[]": "'{}'", "uuid[]": "'{}'", "jsonb": "'{}'", "integer": "1", "smallint": "1",
+}  # fmt: skip
+
+COLUMNS = """
+select attname, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> 'tenant_id'
+"""
+
+
+def fill(connection: psycopg.Connection[Any], table: str, tenant: Tenant) -> None:
+    """A row of the tenant, if there is none."""
+    there = connection.execute(f"select from {table} where tenant_id = %s".encode(), [tenant.id]).fetchone()
+    if there is None:
+        columns = connection.execute(COLUMNS, [table]).fetchall()
+        names = ", ".join(name for name, _ in columns)
+        values = ", ".join(VALUES[kind] for _, kind in columns)
+        connection.execute(f"insert into {table} (tenant_id, {names}) values (%s, {values})".encode(), [tenant.id])
 
 
 @pytest.fixture
@@ -115,9 +141,11 @@ def test_a_row_of_another_tenant_cannot_be_inserted(
 ) -> None:  # fmt: skip
     for table in tables:
         rest = [name for name in columns_of(owner, table) if name not in ("tenant_id", "id")]
+        another = sql.SQL("gen_random_uuid()::text")  # where a name must be unique
+        values = [another if name.startswith("name") else sql.Identifier(name) for name in rest]
         statement = sql.SQL("insert into {} (tenant_id, id, {}) select {}, {}, {} from {} limit 1").format(
             sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rest)), sql.Placeholder(), sql.Placeholder(),
-            sql.SQL(", ").join(map(sql.Identifier, rest)), sql.Identifier(table),
+            sql.SQL(", ").join(values), sql.Identifier(table),
         )  # fmt: skip
         with app_role.transaction(force_rollback=True):
             set_tenant(app_role, tenant)

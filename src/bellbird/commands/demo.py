@@ -12,7 +12,7 @@ import click
 
 from bellbird.app import Bellbird
 from bellbird.commands import serve
-from bellbird.core.settings import Settings, load
+from bellbird.core.settings import load
 from bellbird.entrypoints import cli
 
 # Whoever signs in with the printed token.
@@ -46,7 +46,7 @@ def command(count: int, port: int | None) -> None:
                 f"A Bellbird with other data runs on port {settings.port}. "
                 "Stop it, or choose another port: BELLBIRD_PORT=8001 make demo"
             )
-        _introduce(settings, token, running)
+        _introduce(bellbird, token, running)
         if not running:
             serve.serve(settings)
     finally:
@@ -64,12 +64,13 @@ async def _prepare(bellbird: Bellbird, count: int) -> str:
     columns = TextColumn("Contacts"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=count)
-        added = await filling.fill(bellbird, count, lambda seen: progress.advance(task, seen))
+        owners = await filling.staff(bellbird)
+        added = await filling.fill(bellbird, count, lambda seen: progress.advance(task, seen), owners)
     if added:
         cli.note(f"{added:,} made-up contacts were added to the tenant {tenant.slug}.")
     # Connections belong to the event loop they were opened in, and this one ends here.
     await bellbird.engine.close()
-    return bellbird.tokens.make(tenant.id, USER, valid_for=VALID)
+    return bellbird.tokens.make(tenant.id, USER, valid_for=VALID, roles=("owner",))
 
 
 def _answers_as_bellbird(url: str) -> bool:
@@ -90,21 +91,27 @@ def _lets_in(url: str, token: str) -> bool:
         return False
 
 
-def _introduce(settings: Settings, token: str, running: bool) -> None:
-    from bellbird.demo import people
+def _introduce(bellbird: Bellbird, token: str, running: bool) -> None:
+    from bellbird.demo import filling, people
 
-    url = serve.url(settings)
+    url, password = serve.url(bellbird.settings), filling.password(bellbird.secret)
     _box(
         f"Bellbird {'is already running' if running else 'serves the demo'} on {url}",
         f"The API and its description: {url}/docs",
-        "Sign in with the token below; it is valid for 30 days.",
+        f"Sign in as {filling.OWNER.email} with the password {password}",
+        "or with the token below, which is valid for 30 days.",
         "" if running else "Ctrl-C stops it.",
     )
     caller = people.a_mobile()
+    others = ", ".join(f"{each.email} ({each.role})" for each in filling.TEAM[1:])
     click.echo(f"""
+The same password is that of {others}.
+
 TOKEN={token}
 
 Try it, in another terminal:
+  curl -H "Content-Type: application/json" "{url}/api/v1/auth/sign-in" \\
+    -d '{{"email": "{filling.OWNER.email}", "password": "{password}"}}'
   curl -H "Authorization: Bearer $TOKEN" "{url}/api/v1/contacts?q=nguyen"
   curl -H "Authorization: Bearer $TOKEN" "{url}/api/v1/contacts/lookup?number={caller}"
   curl -H "Authorization: Bearer $TOKEN" -g "{url}/api/v1/contacts?filter[tag]=vip&total=true"

@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from bellbird.app import Bellbird
-from bellbird.core.doctor import Check, examine
+from bellbird.core.doctor import Check, examine, examine_redis
 from bellbird.core.settings import Settings, SettingsInvalid, load
 from bellbird.entrypoints import cli, tables
 
@@ -16,7 +16,7 @@ BESIDES_POOL = 3
 @click.command()
 @cli.as_json
 def command(as_json: bool) -> None:
-    """Check a deployment: settings, database, roles, row-level security, migrations, clock, partitions, pooler.
+    """Check a deployment: settings, database, roles, row-level security, migrations, clock, partitions, pooler, Redis.
 
     Changes nothing. The exit code is 1 if anything failed.
 
@@ -46,9 +46,13 @@ def _checks() -> list[Check]:
         ]
     bellbird = Bellbird(settings)
     try:
-        return [Check("settings", "ok", "all can be used"), *_of_database(bellbird, settings)]
+        return [Check("settings", "ok", "all can be used"), *_of_redis(settings), *_of_database(bellbird, settings)]
     finally:
         asyncio.run(bellbird.close())
+
+
+def _of_redis(settings: Settings) -> list[Check]:
+    return [] if settings.redis_url is None else [examine_redis(settings.redis_url.get_secret_value())]
 
 
 def _of_database(bellbird: Bellbird, settings: Settings) -> list[Check]:

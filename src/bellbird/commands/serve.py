@@ -2,16 +2,20 @@
 
 import asyncio
 import errno
+import inspect
+import math
+import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from bellbird.app import Bellbird
-from bellbird.core.settings import Settings, load
+from bellbird.core.settings import PREFIX, Settings, load
 from bellbird.entrypoints import cli
-
-GRACE_SECONDS = 10
 
 
 @click.command()
@@ -27,7 +31,7 @@ def command(host: str | None, port: int | None, workers: int | None, access_log:
     \b
     Example: bellbird serve --port 8080 --workers 4
     """
-    given = {"host": host, "port": port, "workers": workers}
+    given = {"host": host, "port": port, "workers": workers, "access_log": access_log or None}
     settings = load(**{name: value for name, value in given.items() if value is not None})
     claim(settings)
     # Held open here, so that workers that come and go neither stop the embedded database nor migrate it.
@@ -38,7 +42,7 @@ def command(host: str | None, port: int | None, workers: int | None, access_log:
             f"Bellbird serves on {url(settings)} (its description: {url(settings)}/docs). Ctrl-C stops it.\n"
             "To sign in: bellbird token --tenant SLUG"
         )
-        serve(settings, access_log=access_log)
+        serve(settings)
     finally:
         asyncio.run(bellbird.close())
 
@@ -70,40 +74,57 @@ def _why_not(error: OSError, settings: Settings, instead: str) -> str:
     return f"{settings.host} is not an address of this machine ({error.strerror}): choose another with --host."
 
 
-def serve(settings: Settings, *, access_log: bool = False) -> None:
+def serve(settings: Settings) -> None:
     """Serve in the foreground until a signal."""
     import signal
 
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from bellbird.core import logs
+
+    class Workers(Multiprocess):
+        def terminate_all(self) -> None:
+            # Else the system would go on taking connections, which nobody will ever answer.
+            for each in self.sockets:
+                each.close()
+            super().terminate_all()
 
     # uvicorn raises SIGTERM again when it has ended; by default that would end us before the database is let go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    uvicorn.run(
+    config = uvicorn.Config(
         "bellbird.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        loop="auto",
-        http="auto",
-        access_log=access_log,
+        access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        log_config=_logging(settings.log_level, access_log),
+        forwarded_allow_ips=settings.trusted_proxies,
+        # A little longer than any request may take: what was begun is finished, or was given up by itself.
+        timeout_graceful_shutdown=math.ceil(settings.request_timeout) + 2,
+        log_config=logs.config(settings.log_level, settings.log_format, access=settings.access_log),
     )
+    with _shared_numbers(settings), suppress(KeyboardInterrupt):
+        if settings.workers > 1:
+            # Older ones have to be told what a worker does.
+            takes = inspect.signature(Multiprocess).parameters
+            more: dict[str, Any] = {"target": uvicorn.Server(config).run} if "target" in takes else {}
+            Workers(config, sockets=[config.bind_socket()], **more).run()
+        else:
+            config.load()
+            uvicorn.Server(config).run()
 
 
-def _logging(level: str, access_log: bool) -> dict[str, Any]:
-    # Its comings and goings are worth a line to uvicorn, but to nobody else.
-    quieter = "info" if level == "debug" else "warning"
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-        "root": {"level": level.upper(), "handlers": ["stderr"]},
-        "loggers": {
-            "uvicorn.error": {"level": quieter.upper() if level != "error" else "ERROR"},
-            "uvicorn.access": {"level": "INFO" if access_log else "WARNING"},
-        },
-    }
+@contextmanager
+def _shared_numbers(settings: Settings) -> Iterator[None]:
+    """A folder in which several workers share their metrics, told to them in the environment."""
+    if settings.workers == 1 or not settings.metrics or settings.metrics_dir is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="bellbird-metrics-") as folder:
+        os.environ[f"{PREFIX}METRICS_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ[f"{PREFIX}METRICS_DIR"]

@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from bellbird.core import ids
+from bellbird.core.actors import PERMISSIONS, Visibility
 from bellbird.entrypoints import cli, tables
 from bellbird.features.tenants import choice
 
@@ -31,21 +32,42 @@ class Duration(click.ParamType[timedelta]):
 @click.command()
 @choice.option
 @click.option("--user", type=click.UUID, help="Whom the token speaks for; default: a new user.")
+@click.option("--role", "roles", multiple=True, metavar="ROLE", help="What it may do; default: owner. Repeatable.")
+@click.option("--scope", "scopes", multiple=True, metavar="PERMISSION", help="Nothing but this, such as contacts:read.")
+@click.option("--visibility", type=click.Choice(["own", "team", "all"]), help="Whose records it sees; default: all.")
+@click.option("--as-member", is_flag=True, help="Name no role: the user's membership decides, now and later.")
 @click.option("--valid", type=Duration(), default="12h", show_default=True, help="For how long: 30m, 12h, 30d.")
 @cli.as_json
 @cli.asynchronous
-async def command(tenant: str | None, user: UUID | None, valid: timedelta, as_json: bool) -> None:
+async def command(
+    tenant: str | None,
+    user: UUID | None,
+    roles: tuple[str, ...],
+    scopes: tuple[str, ...],
+    visibility: Visibility | None,
+    as_member: bool,
+    valid: timedelta,
+    as_json: bool,
+) -> None:
     """Make an access token, to sign in to the API with. Only the token goes to stdout.
 
     \b
-    Example: TOKEN=$(bellbird token --tenant acme --valid 30d)
+    Example: TOKEN=$(bellbird token --tenant acme --role agent --valid 30d)
              curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/api/v1/contacts
     """
+    if as_member and (roles or user is None):
+        raise click.UsageError("--as-member goes with --user, and without --role.")
+    unknown = set(scopes) - PERMISSIONS
+    if unknown:
+        raise click.UsageError(f"{', '.join(sorted(unknown))}: no such permission; {', '.join(sorted(PERMISSIONS))}.")
     async with cli.bellbird() as bellbird:
         chosen = await choice.tenant(bellbird, tenant)
         clock = bellbird.engine.clock
         user = user or ids.uuid7(clock.now())
-        token = bellbird.tokens.make(chosen.id, user, valid_for=valid)
+        token = bellbird.tokens.make(
+            chosen.id, user, valid_for=valid, roles=None if as_member else roles or ("owner",), scopes=scopes or None,
+            visibility=visibility,
+        )  # fmt: skip
         expires = clock.now() + valid
     if as_json:
         tables.json(

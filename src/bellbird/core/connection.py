@@ -11,7 +11,7 @@ import select
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection, pq
@@ -22,6 +22,9 @@ from psycopg.postgres import adapters
 from psycopg.pq import ExecStatus, Format
 
 from bellbird.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bellbird.core.tracing import Tracing
 
 # A connection forgets the statement it has not used for longest when it knows this many.
 MAX_PREPARED: Final = 200
@@ -65,6 +68,7 @@ class Connection(AsyncConnection[Row]):
     """One connection to PostgreSQL, with the statements it has prepared."""
 
     use_prepared = True
+    tracing: "Tracing | None" = None
     _names: OrderedDict[str, bytes]
     _load: Any  # a psycopg Transformer, which knows how to read each type
     _counter = 0
@@ -76,7 +80,7 @@ class Connection(AsyncConnection[Row]):
         The connection is in the transaction state that the statements left it in.
         """
         try:
-            error = await self._exchange(queue)
+            error = await (self._exchange(queue) if self.tracing is None else self._traced(queue, self.tracing))
         except asyncio.CancelledError:
             # Nobody waits for the answers any more. End the query rather than leave it running, and the connection too.
             with contextlib.suppress(Error):
@@ -100,6 +104,13 @@ class Connection(AsyncConnection[Row]):
         except OperationalError:
             return True
         return self.pgconn.status != pq.ConnStatus.OK or self.pgconn.is_busy() != 0
+
+    async def _traced(self, queue: Sequence[Pending], tracing: "Tracing") -> Error | None:
+        with tracing.exchange(len(queue)) as span:
+            error = await self._exchange(queue)
+            if error is not None:
+                tracing.failed(span, error.sqlstate)
+            return error
 
     async def _exchange(self, queue: Sequence[Pending]) -> Error | None:
         pgconn = self.pgconn
@@ -233,6 +244,11 @@ _DUMPERS: Final[dict[type, Callable[[Any], bytes | None]]] = {
     datetime: lambda value: value.isoformat().encode(),
     date: lambda value: value.isoformat().encode(),
 }
+
+
+def bytea(value: bytes) -> bytes:
+    """Bytes in PostgreSQL's notation for a parameter of type bytea; a bare `bytes` parameter is text, such as JSON."""
+    return b"\\x" + value.hex().encode()
 
 
 def array_literal(items: Sequence[str] | Sequence[UUID]) -> bytes:

@@ -3,6 +3,7 @@
 Each check asks the catalogue itself, so that what was changed by hand is found too.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any, Final, Literal
 import psycopg
 
 from bellbird.core import migrate
+from bellbird.core.breaker import TIMEOUT
 from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE
 
 OLDEST: Final = 15
@@ -59,6 +61,27 @@ def examine(conninfo: str, *, embedded: bool, connections: int, prepared_stateme
             yield _partitions(connection)
         yield _limit(connection, connections)
         yield _pooler(connection, conninfo, prepared_statements)
+
+
+def examine_redis(url: str) -> Check:
+    """Whether Redis answers, in the time that a request waits for it, and lets itself be written to."""
+    import redis
+
+    advice = "Start it, or correct BELLBIRD_REDIS_URL; without the setting each process counts for itself."
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as server:
+            server.ping()
+            before = time.monotonic()
+            server.set("bellbird:doctor", "", px=1)
+            took = time.monotonic() - before
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        return Check("redis", "failed", f"cannot be reached: {' '.join(str(error).split())}", advice)
+    except (redis.RedisError, ValueError) as error:
+        return Check("redis", "failed", f"cannot be used: {' '.join(str(error).split())}", advice)
+    said = f"a question takes {took * 1000:.1f} ms"
+    if took > TIMEOUT / 10:
+        return Check("redis", "warning", said, f"Put it nearer: after {TIMEOUT * 1000:.0f} ms nobody waits for it.")
+    return Check("redis", "ok", said)
 
 
 def _ask(connection: Connection, query: str, *params: Any) -> list[tuple[Any, ...]]:

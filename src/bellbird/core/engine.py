@@ -5,9 +5,9 @@ opening, tenant and first question go out together, and the last writes go out w
 So a read costs one round trip and a write two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 import psycopg
@@ -19,7 +19,10 @@ from bellbird.core.connection import Connection, Parameter, Pending, Row
 from bellbird.core.errors import NotSignedIn, TenantSuspended, Unavailable
 from bellbird.core.events import Event
 from bellbird.core.pool import STALE_PLAN, Pool, translate
-from bellbird.core.tenants import Tenant
+from bellbird.core.tenants import Snapshot, Tenant
+
+if TYPE_CHECKING:
+    from bellbird.core.tracing import Tracing
 
 APP_ROLE: Final = "bellbird_app"
 SYSTEM_ROLE: Final = "bellbird_system"
@@ -42,11 +45,13 @@ class Engine:
         pool_size: int = 10,
         pool_timeout: float = 3.0,
         prepared_statements: bool = True,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.snapshots = tenants.Snapshots(self.clock)
-        self._app = Pool(conninfo, APP_ROLE, pool_size, pool_timeout, prepared_statements)
-        self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, pool_timeout, prepared_statements)
+        kind = (pool_timeout, prepared_statements, tracing)
+        self._app = Pool(conninfo, APP_ROLE, pool_size, *kind)
+        self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, *kind)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,6 +64,10 @@ class Engine:
         await self._app.close()
         await self._system.close()
 
+    def pools(self) -> Mapping[str, Mapping[str, int]]:
+        """How the connections stand, by pool, in psycopg_pool's words."""
+        return {"app": self._app.stats(), "system": self._system.stats()}
+
     def tenant(self, tenant_id: UUID, actor: Actor, *, request_id: str | None = None) -> "Tx":
         """A transaction of one tenant, for `async with`: committed when the block ends well, else rolled back.
 
@@ -70,9 +79,9 @@ class Engine:
         """Reads of one tenant: cannot write, costs one round trip a question, survives a lost connection."""
         return ReadTx(self, tenant_id, actor, request_id)
 
-    def system(self, actor: Actor) -> "SystemTx":
-        """A transaction across tenants, for core, the event log's consumers and the operator's commands only."""
-        return SystemTx(self, actor)
+    def system(self, actor: Actor, *, request_id: str | None = None) -> "SystemTx":
+        """A transaction across tenants, for core, sign-in, the log's consumers and the operator's commands only."""
+        return SystemTx(self, actor, request_id)
 
     async def revision(self) -> str | None:
         """The revision the database is at, None when Bellbird was never set up in it; for health checks.
@@ -204,15 +213,21 @@ class _Open(_Base):
             raise translate(error) from error
 
 
+# What is cached of who may do what goes by this number: see core/principals.py.
+ACCESS_CHANGED = "update tenants set access_version = access_version + 1 where id = $1"
+
+
 class Tx(_Open):
     """A transaction of one tenant."""
 
     _tenant: Tenant | None = None
     _may_write = False
+    _access_changed = False
 
     def __init__(self, engine: Engine, tenant_id: UUID, actor: Actor, request_id: str | None) -> None:
         super().__init__(engine, actor, request_id)
         self.tenant_id = tenant_id
+        self.touched: list[UUID] = []
         self._pool = engine._app
 
     def _opening(self) -> list[Pending]:
@@ -224,23 +239,42 @@ class Tx(_Open):
         Raises NotSignedIn when there is no such tenant.
         """
         if self._tenant is None:
+            asked_at = self.clock.now().timestamp()
             row = await self.one(tenants.BY_ID, self.tenant_id)
             if row is None:
                 raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
-            self._tenant = self.engine.snapshots.renew(row)
+            self._tenant = self.engine.snapshots.renew(row, asked_at).tenant
         return self._tenant
 
-    async def writable(self) -> Tenant:
-        """The tenant, which may be written to: every write begins here. Raises TenantSuspended, NotSignedIn."""
+    async def writable(self, *, even_suspended: bool = False) -> Tenant:
+        """The tenant, which may be written to: every write begins here. Raises TenantSuspended, NotSignedIn.
+
+        `even_suspended` is for what reading itself takes, and for taking it away: people sign in to read and out again,
+        and a key can be revoked.
+        """
         tenant = await self.tenant()
-        if tenant.status != "active":
+        if tenant.status != "active" and not (even_suspended and tenant.status == "suspended"):
             raise TenantSuspended(f"The tenant {tenant.slug} is {tenant.status}: it can only be read.")
         self._may_write = True
         return tenant
 
+    def access_changed(self) -> None:
+        """Once committed, what anybody of the tenant may do is found out anew, everywhere within a second."""
+        # The tenant was read before: a number that may still be rolled back must not become known.
+        assert self._may_write, "a write begins with tx.writable(), which checks that the tenant may write"
+        if not self._access_changed:
+            self.queue(ACCESS_CHANGED, self.tenant_id)
+            self._access_changed = True
+
+    async def commit(self) -> None:
+        await super().commit()
+        if self._access_changed:
+            self.engine.snapshots.forget(self.tenant_id)
+
     def emit(self, event: Event) -> None:
         """Append an event to the log, in this transaction."""
         assert self._may_write, "a write begins with tx.writable(), which checks that the tenant may write"
+        self.touched.append(event.entity_id)
         self.queue(
             events.APPEND,
             *events.row(
@@ -250,17 +284,24 @@ class Tx(_Open):
 
 
 class ReadTx(_Base):
-    """Reads of one tenant.
+    """Reads of one tenant, which goes by the `snapshot` of it: True for the engine's last, None for a new one.
 
     Each exchange is a transaction of its own (at READ COMMITTED each statement sees its own moment anyway),
     so no connection is held between questions, the COMMIT travels with the question,
     and a question whose connection was lost is simply asked again, once.
     """
 
-    def __init__(self, engine: Engine, tenant_id: UUID, actor: Actor, request_id: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tenant_id: UUID,
+        actor: Actor,
+        request_id: str | None,
+        snapshot: Snapshot | Literal[True] | None = True,
+    ) -> None:
         super().__init__(engine, actor, request_id)
         self.tenant_id = tenant_id
-        self._tenant = engine.snapshots.get(tenant_id)
+        self._snapshot = engine.snapshots.get(tenant_id) if snapshot is True else snapshot
 
     async def __aenter__(self) -> Self:
         return self
@@ -268,17 +309,22 @@ class ReadTx(_Base):
     async def __aexit__(self, *exc: object) -> None:
         """Nothing to end: no connection is held."""
 
+    async def snapshot(self) -> Snapshot:
+        """The tenant as it was read last, at most a second ago."""
+        if self._snapshot is None:
+            await self.flush()
+        assert self._snapshot is not None
+        return self._snapshot
+
     async def tenant(self) -> Tenant:
         """The tenant, at most a second old."""
-        if self._tenant is None:
-            await self.flush()
-        assert self._tenant is not None
-        return self._tenant
+        return (await self.snapshot()).tenant
 
     async def flush(self) -> None:
         pool, questions = self.engine._app, self._queue
         self._queue = []
-        who = None if self._tenant else Pending(tenants.BY_ID, (self.tenant_id,))
+        who = None if self._snapshot else Pending(tenants.BY_ID, (self.tenant_id,))
+        asked_at = self.clock.now().timestamp() if who else 0.0
         queue = [
             _literal("begin read only"),
             *map(_literal, pool.become),
@@ -291,7 +337,7 @@ class ReadTx(_Base):
         if who is not None:
             if not who.rows:
                 raise NotSignedIn(f"The tenant {self.tenant_id} does not exist (any more).")
-            self._tenant = self.engine.snapshots.renew(who.rows[0])
+            self._snapshot = self.engine.snapshots.renew(who.rows[0], asked_at)
 
     async def _ask(self, pool: Pool, queue: Sequence[Pending]) -> None:
         for last_try in (False, True):
@@ -308,16 +354,27 @@ class ReadTx(_Base):
 class SystemTx(_Open):
     """A transaction across tenants, as the second role."""
 
-    def __init__(self, engine: Engine, actor: Actor) -> None:
-        super().__init__(engine, actor, None)
+    def __init__(self, engine: Engine, actor: Actor, request_id: str | None = None) -> None:
+        super().__init__(engine, actor, request_id)
         self._pool = engine._system
+        self._changed: set[UUID] = set()
 
     def emit(self, tenant_id: UUID, event: Event) -> None:
         """Append an event to a tenant's log, in this transaction."""
         self.queue(
             events.APPEND,
-            *events.row(event, tenant_id=tenant_id, actor=self.actor, request_id=None, clock=self.clock),
+            *events.row(event, tenant_id=tenant_id, actor=self.actor, request_id=self.request_id, clock=self.clock),
         )
+
+    def access_changed(self, tenant_id: UUID) -> None:
+        """Once committed, what anybody of the tenant may do is found out anew, everywhere within a second."""
+        self.queue(ACCESS_CHANGED, tenant_id)
+        self._changed.add(tenant_id)
+
+    async def commit(self) -> None:
+        await super().commit()
+        for tenant_id in self._changed:
+            self.engine.snapshots.forget(tenant_id)
 
     def new_id(self) -> UUID:
         """An id for a row made now."""

@@ -104,17 +104,23 @@ def tenant_table(
     if partition == "month":
         statements += [f"create table {default}_rest partition of {default} default", *walls(f"{default}_rest")]
     for title, definition in (indexes or {}).items():
-        unique, _, index = title.rpartition(" ")
-        if partition == "list":
-            # The partition's index is named after its parent's, so that a violation can be told by name.
-            statements += [
-                f"create {unique} index {index} on only {name} {definition}",
-                f"create {unique} index {default}__{index} on {default} {definition}",
-                f"alter index {index} attach partition {default}__{index}",
-            ]
-        else:
-            statements.append(f"create {unique} index {index} on {name} {definition}")
+        statements += index(name, title, definition, partitioned=partition == "list")
     return statements
+
+
+def index(table: str, title: str, definition: str, *, partitioned: bool = False) -> list[str]:
+    """The statements that make an index; `title` is its name, after `unique ` for a unique one.
+
+    The index of a partition is named after its parent's, so that a violation can be told by name.
+    """
+    unique, _, name = title.rpartition(" ")
+    if not partitioned:
+        return [f"create {unique} index {name} on {table} {definition}"]
+    return [
+        f"create {unique} index {name} on only {table} {definition}",
+        f"create {unique} index {table}_default__{name} on {table}_default {definition}",
+        f"alter index {name} attach partition {table}_default__{name}",
+    ]
 
 
 def walls(table: str, predicate: str = OWN_TENANT) -> list[str]:

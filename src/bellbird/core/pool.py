@@ -1,6 +1,8 @@
 """Connections lent out and taken back, and PostgreSQL's errors in the engine's own words."""
 
-from typing import Final
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -8,15 +10,23 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from bellbird.core.connection import ADAPTERS, Connection
 from bellbird.core.errors import Unavailable, for_constraint
 
+if TYPE_CHECKING:
+    from bellbird.core.tracing import Tracing
+
 
 class Pool:
     """psycopg's pool, opened on first use, for one role."""
 
-    def __init__(self, conninfo: str, role: str, size: int, timeout: float, prepared: bool) -> None:
+    def __init__(
+        self, conninfo: str, role: str, size: int, timeout: float, prepared: bool, tracing: "Tracing | None" = None
+    ) -> None:
         login = psycopg.conninfo.conninfo_to_dict(conninfo).get("user")
         # SET LOCAL, not SET: behind a transaction pooler a session's role would be another client's too.
         self.become = [] if login == role else [f"set local role {role}"]
         self._prepared = prepared
+        self._tracing = tracing
+        self._asking = 0
+        self._returning: set[asyncio.Future[None]] = set()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             connection_class=Connection,
@@ -33,21 +43,37 @@ class Pool:
 
     async def _configure(self, connection: Connection) -> None:
         connection.use_prepared = self._prepared
+        connection.tracing = self._tracing
 
     async def take(self) -> Connection:
         if self._pool.closed:
             await self._pool.open()
+        self._asking += 1
         try:
             connection = await self._pool.getconn()
             while connection.is_lost():  # the server was restarted while it lay idle
-                await self._pool.putconn(connection)
+                await self.give_back(connection)
                 connection = await self._pool.getconn()
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise Unavailable() from error
+        finally:
+            self._asking -= 1
         return connection
 
     async def give_back(self, connection: Connection) -> None:
-        await self._pool.putconn(connection)
+        """Take a connection back, whatever happens to whoever had it."""
+        if not self._asking and not self._returning:
+            return await self._pool.putconn(connection)  # which then does it without letting go of the loop
+        # Handing it to somebody who waits takes several turns of the loop. A request that was cancelled in one of them
+        # would take the connection with it for good, so somebody else sees to that.
+        task = asyncio.ensure_future(self._pool.putconn(connection))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+        await asyncio.shield(task)
+
+    def stats(self) -> Mapping[str, int]:
+        """How it stands, in psycopg_pool's words."""
+        return self._pool.get_stats()
 
     async def close(self) -> None:
         await self._pool.close()

@@ -1,18 +1,35 @@
 """Filling the demo tenant: what is there stays, what is missing is added."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
 
 from bellbird.app import Bellbird
 from bellbird.core.actors import Actor
 from bellbird.core.errors import TenantNotFound
+from bellbird.core.paging import MAX_LIMIT
 from bellbird.core.tenants import Tenant
 from bellbird.demo import people
-from bellbird.features import contacts, tenants
+from bellbird.features import contacts, teams, tenants, users
 from bellbird.features.contacts import Query
+from bellbird.features.teams import NewTeam
+from bellbird.features.users import NewUser
 
 SLUG = "demo"
 BATCH = 100
 OPERATOR = Actor.system("demo", origin="cli")
+
+# Who works there, as a sales team has them: an agent sees the own contacts only.
+OWNER: Final = NewUser(email="olivia@demo.example", name="Olivia Chen", role="owner")
+TEAM: Final = (
+    OWNER,
+    NewUser(email="matiu@demo.example", name="Matiu Parata", role="manager"),
+    NewUser(email="ava@demo.example", name="Ava Rossi", role="agent", visibility="own"),
+    NewUser(email="noah@demo.example", name="Noah Singh", role="agent", visibility="team"),
+    NewUser(email="vera@demo.example", name="Vera Novak", role="viewer"),
+)
 
 
 async def tenant(bellbird: Bellbird) -> Tenant:
@@ -24,9 +41,28 @@ async def tenant(bellbird: Bellbird) -> Tenant:
             return await tenants.create(tx, SLUG, name="Demo Pty Ltd")
 
 
-async def fill(bellbird: Bellbird, count: int, done: Callable[[int], None]) -> int:
+def password(secret: str) -> str:
+    """The password of everybody in the demo: always the same of one installation, and another in each."""
+    return hashlib.blake2b(secret.encode(), digest_size=10, person=b"demo").hexdigest()
+
+
+async def staff(bellbird: Bellbird) -> list[UUID]:
+    """See that the demo's people are there; returns the agents."""
+    secret = password(bellbird.secret)
+    async with bellbird.tenant(SLUG, OPERATOR) as tx:
+        there = {user.email: user.id for user in (await users.page(tx, users.Query(limit=MAX_LIMIT))).data}
+        if OWNER.email not in there:
+            sales = await teams.create(tx, NewTeam(name="Sales"))
+            for new in TEAM:
+                in_team = (sales.id,) if new.role in ("agent", "manager") else ()
+                there[new.email] = (await users.add(tx, replace(new, password=secret, team_ids=in_team))).id
+    return [there[each.email] for each in TEAM if each.role == "agent" and each.email in there]
+
+
+async def fill(bellbird: Bellbird, count: int, done: Callable[[int], None], owners: list[UUID]) -> int:
     """See that the first `count` demo contacts are there, unless somebody deleted them; returns how many are new.
 
+    Each of `owners` has a third of them or so, and nobody the rest.
     `done` is told how many it has seen to. Each batch is a transaction, so a run that is killed can be repeated.
     """
     added = 0
@@ -42,7 +78,8 @@ async def fill(bellbird: Bellbird, count: int, done: Callable[[int], None]) -> i
                 there.update(contact.external_id for contact in page.data)
             for number in numbers:
                 if people.external_id(number) not in there:
-                    await contacts.create(tx, people.contact(number))
+                    owner = [*owners, None][number % (len(owners) + 1)]
+                    await contacts.create(tx, replace(people.contact(number), owner_id=owner))
                     added += 1
         done(len(numbers))
     return added

@@ -1,18 +1,29 @@
-"""The ASGI application around the features' routes: health, description, errors, request ids."""
+"""The ASGI application around the features' routes: health, metrics, description, errors, conduct."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from litestar import Litestar, MediaType, Response, Router, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
 
-from bellbird.core.errors import BellbirdError
-from bellbird.entrypoints import docs
-from bellbird.entrypoints.rest import EXCEPTION_HANDLERS, Access, RequestIds
+from bellbird.core.engine import Engine
+from bellbird.core.errors import NotSignedIn, Unavailable
+from bellbird.core.metrics import Metrics
+from bellbird.core.settings import Settings
+from bellbird.entrypoints import docs, docs_page, openapi
+from bellbird.entrypoints.conduct import Conduct
+from bellbird.entrypoints.idempotency import Holding
+from bellbird.entrypoints.lifetime import lifetime
+from bellbird.entrypoints.openapi import API
+from bellbird.entrypoints.problems import EXCEPTION_HANDLERS, refuse
+from bellbird.entrypoints.rest import Access, header
 
-API = "/api/v1"
+if TYPE_CHECKING:
+    from bellbird.core.tracing import Tracing
+
+HEALTH = docs.tag("Health", "Whether the server runs and can serve.")
 
 
 def build(
@@ -20,56 +31,107 @@ def build(
     routes: Sequence[Any],
     *,
     version: str,
-    body_limit: int,
+    settings: Settings,
+    metrics: Metrics,
+    tracing: "Tracing | None" = None,
     ready: Callable[[], Awaitable[None]],
     on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
-) -> Any:
-    """The application; `ready` raises a BellbirdError while it cannot serve."""
+    owns_process: bool = False,
+) -> Conduct:
+    """The application; `ready` raises a BellbirdError while it cannot serve.
 
-    @get("/healthz", tags=["Health"], summary="Is the process alive?", media_type=MediaType.JSON)
+    Where it `owns_process`, the signals that stop the process make it answer that it is not ready any more.
+    """
+    alive = {"status": "ok", "version": version}
+
+    @get("/healthz", tags=HEALTH, summary="Is the process alive?", about=docs.About(answer=alive))
     async def healthz() -> dict[str, str]:
         """Answers as long as the process runs, whatever the database does."""
-        return {"status": "ok", "version": version}
+        return alive
 
-    @get("/readyz", tags=["Health"], summary="Can it serve?", raises=[])
-    async def readyz() -> Response[dict[str, str]]:
+    @get("/readyz", tags=HEALTH, summary="Can it serve?", about=docs.About(answer={"status": "ready"}))
+    async def readyz() -> dict[str, str]:
         """Answers 200 when the database answers and is at the right revision, 503 otherwise."""
-        try:
-            await ready()
-        except BellbirdError as error:
-            answer = {"status": "unavailable", "code": error.code, "detail": error.detail}
-            return Response(answer, status_code=503, headers={"Retry-After": "1"})
-        return Response({"status": "ready"})
+        if conduct.stopping:
+            raise Unavailable("The server is stopping.")
+        await ready()
+        return {"status": "ready"}
+
+    @asynccontextmanager
+    async def living(_: Litestar) -> AsyncIterator[None]:
+        async with lifetime(conduct, metrics, owns_process=owns_process):
+            yield
 
     application = Litestar(
         route_handlers=[
-            Router(API, route_handlers=routes, dependencies=access.dependencies(), security=[{"bearer": []}]),
+            Router(API, route_handlers=routes, dependencies=access.dependencies()),
             healthz,
             readyz,
-            docs.openapi,
+            openapi.openapi,
+            docs_page.page,
+            *([_scraped(metrics, settings)] if settings.metrics else []),
         ],
+        before_request=docs.before,
         exception_handlers=EXCEPTION_HANDLERS,
-        request_max_body_size=body_limit,
-        openapi_config=OpenAPIConfig(
-            title="Bellbird",
-            version=version,
-            description="Contacts and calls for many tenants.",
-            path="/docs",
-            render_plugins=[docs.Page()],
-            use_handler_docstrings=True,
-            operation_id_creator=_operation_id,
-            components=Components(
-                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-            ),
-        ),
+        request_max_body_size=settings.body_limit,
+        openapi_config=None,
+        state=State({"version": version}),
+        lifespan=[living],
         on_shutdown=list(on_shutdown),
         logging_config=None,
     )
-    return RequestIds(application, access.engine)
+    through = Holding(application, refuse)
+    clock = access.engine.clock
+    conduct = Conduct(application, through, clock=clock, settings=settings, metrics=metrics, tracing=tracing)
+    _tell_of_pools(metrics, access.engine)
+    return conduct
 
 
-def _operation_id(handler: HTTPRouteHandler, method: Any, path: Any) -> str:
-    """`contacts_create`: the feature and its verb. A trailing underscore keeps a handler from hiding a decorator."""
-    module = handler.fn.__module__.split(".")[-2]
-    verb = handler.handler_name.removesuffix("_")
-    return verb if module == "entrypoints" else f"{module}_{verb}"
+def _scraped(metrics: Metrics, settings: Settings) -> Any:
+    """The route that Prometheus asks."""
+    token = settings.metrics_token
+    wanted = f"Bearer {token.get_secret_value()}" if token else None
+
+    @get("/metrics", include_in_schema=False)
+    async def scrape(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Every number, as text."""
+        given = header(request.scope, b"authorization") or ""
+        if wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise NotSignedIn("Metrics are told to whoever has BELLBIRD_METRICS_TOKEN: Authorization: Bearer <token>.")
+        body, media_type = metrics.exposed(header(request.scope, b"accept") or "")
+        return Response(body, media_type=media_type)
+
+    return scrape
+
+
+def _tell_of_pools(metrics: Metrics, engine: Engine) -> None:
+    """How many connections to the database there are, and how requests wait for them."""
+
+    def read(*names: str, of: float = 1) -> Callable[[], Mapping[tuple[str, ...], float]]:
+        return lambda: {
+            (pool,): sum(stats.get(name, 0) for name in names) / of for pool, stats in engine.pools().items()
+        }
+
+    def by_state() -> Mapping[tuple[str, ...], float]:
+        return {
+            (pool, state): float(count)
+            for pool, stats in engine.pools().items()
+            for state, count in (
+                ("idle", stats["pool_available"]),
+                ("used", stats["pool_size"] - stats["pool_available"]),
+            )
+        }
+
+    pool = ("pool",)
+    metrics.gauge("bellbird_pool_connections", "Connections to the database.", by_state, ("pool", "state"))
+    metrics.gauge("bellbird_pool_connections_max", "Connections there may be.", read("pool_max"), pool)
+    metrics.gauge("bellbird_pool_waiting", "Requests that wait for a connection.", read("requests_waiting"), pool)
+    metrics.counter("bellbird_pool_requests", "Connections asked for.", read("requests_num"), pool)
+    metrics.counter("bellbird_pool_waits", "Requests that had to wait for a connection.", read("requests_queued"), pool)
+    metrics.counter(
+        "bellbird_pool_wait_seconds",
+        "How long requests waited for connections.",
+        read("requests_wait_ms", of=1000),
+        pool,
+    )
+    metrics.counter("bellbird_pool_errors", "Requests that got no connection.", read("requests_errors"), pool)

@@ -1,6 +1,7 @@
 """Request bodies: JSON into the shapes, with every fault at once and a pointer to each."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import reduce
@@ -18,6 +19,9 @@ Shape = TypeVar("Shape")
 
 # How many faults one answer lists.
 MAX_FAULTS = 50
+
+# What is in such a field is not shown, nor a whole body in which it may be.
+_SECRET = re.compile("password|token|secret")
 
 
 def reader(shape: type[Shape]) -> Callable[[bytes], Shape]:
@@ -70,6 +74,8 @@ def _fault(kind: str, path: Sequence[str | int], message: str, given: Any, shape
     if kind in ("missing", "missing_argument"):
         return Fault("missing_field", "is needed", pointer=pointer)
     message = message.removeprefix("Input should be ").removeprefix("Value error, ")
+    if not path or any(_SECRET.search(str(part)) for part in path):
+        return Fault("invalid_type", f"must be {message}", pointer=pointer)
     shown = repr(given if not isinstance(given, str) or len(given) <= 60 else given[:60] + "…")
     return Fault("invalid_type", f"must be {message}, not {shown[:80]}", pointer=pointer)
 
@@ -90,5 +96,5 @@ def _leads_on(hint: Any) -> bool:
 
 def as_problem(fault: Fault) -> Mapping[str, str]:
     """A fault as the API shows it: where, what, and a code for programs. Pointers are URI fragments (RFC 6901, 6)."""
-    where = {"parameter": fault.parameter} if fault.parameter else {"pointer": f"#{fault.pointer}"}
+    where = {"parameter": fault.parameter} if fault.parameter is not None else {"pointer": f"#{fault.pointer}"}
     return {**where, "detail": fault.message, "code": fault.code}

@@ -1,59 +1,155 @@
 """What every REST door shares: who is calling, a transaction for the request, bodies, and errors as problem details."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from http import HTTPStatus
-from typing import Any, Final, Self, TypeVar
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.di import Provide
 from litestar.dto import AbstractDTO
-from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
 from litestar.openapi.spec import Reference, Schema
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import Scope
 from litestar.typing import FieldDefinition
 
-from bellbird.core import ids
+from bellbird.core import credentials
+from bellbird.core.actors import Actor
+from bellbird.core.credentials import NoCredential
 from bellbird.core.engine import Engine, ReadTx, Tx
-from bellbird.core.errors import BellbirdError, BodyTooLarge, Fault, InvalidInput, NotSignedIn, Unavailable
-from bellbird.entrypoints import bodies
+from bellbird.core.errors import Fault, InvalidInput, NotSignedIn
+from bellbird.core.principals import Claims, Principals
+from bellbird.core.settings import Settings
+from bellbird.entrypoints import bodies, idempotency
+from bellbird.entrypoints.idempotency import Vault
+from bellbird.entrypoints.rates import RateLimits
 from bellbird.entrypoints.tokens import Tokens
 
 log = logging.getLogger("bellbird")
 
-PROBLEM: Final = "application/problem+json"
+# How many API keys a process knows by their text.
+MAX_KEYS: Final = 10_000
 
 Shape = TypeVar("Shape")
 
 
-class Access:
-    """The engine and the key, as the doors' dependencies need them."""
+Identify = Callable[[Scope], "Claims | None | Awaitable[Claims | None]"]
+"""A host application's own answer to who is calling: from the ASGI scope, with all that its middleware put there."""
 
-    def __init__(self, engine: Engine, tokens: Tokens) -> None:
+
+class Access:
+    """Who is calling, what they may do, and a transaction for it: what the doors' dependencies need."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokens: Tokens,
+        principals: Principals,
+        rates: RateLimits,
+        vault: Vault,
+        *,
+        settings: Settings,
+        identify: Identify | None = None,
+    ) -> None:
         self.engine = engine
         self.tokens = tokens
+        self.principals = principals
+        self.rates = rates
+        self.settings = settings
+        self._vault = vault
+        self._identify = identify
+        self._keys: OrderedDict[str, Claims] = OrderedDict()
 
     def __deepcopy__(self, memo: Any) -> Self:
         return self  # Litestar copies a router with all that hangs on it, and there is one engine
 
+    async def claims(self, scope: Scope) -> Claims:
+        """Who a request says it comes from, verified. Raises NotSignedIn."""
+        if self._identify is not None:
+            found = self._identify(scope)
+            claims = await found if isawaitable(found) else found
+            if claims is None:
+                raise NotSignedIn("The application that Bellbird is part of does not know who is calling.")
+            return claims
+        credential = _bearer(scope)
+        if not credential.startswith("bb_"):
+            return self.tokens.claims(credential) or await self.tokens.fetch_claims(credential)
+        return self._keys.get(credential) or self._key(credential)
+
+    def _key(self, text: str) -> Claims:
+        try:
+            key = credentials.read("live", text)
+        except NoCredential as error:
+            raise NotSignedIn(f"The API key {error}.") from None
+        claims = Claims(key.tenant_id, "key", str(key.id), secret_hash=key.hash)
+        self._keys[text] = claims
+        if len(self._keys) > MAX_KEYS:
+            self._keys.popitem(last=False)
+        return claims
+
+    async def enter(self, scope: Scope, kind: Literal["read", "write"]) -> tuple[UUID, Actor]:
+        """The tenant and the actor of a request, counted against their limits. Raises NotSignedIn, RateLimited."""
+        claims = await self.claims(scope)
+        actor = self.principals.known(claims) or await self.principals.actor(claims)
+        state = scope["state"]
+        state["tenant_id"], state["actor"] = claims.tenant_id, actor
+        await self.rates.check(claims.tenant_id, actor, kind, state["headers"])
+        return claims.tenant_id, actor
+
     async def read(self, request: Request[Any, Any, Any]) -> ReadTx:
         """Reads on behalf of whoever is calling."""
-        caller = self.tokens.caller(request.headers.get("authorization"))
-        return ReadTx(self.engine, caller.tenant_id, caller.actor, request.scope["state"]["request_id"])
+        scope = request.scope
+        tenant_id, actor = await self.enter(scope, "read")
+        return ReadTx(self.engine, tenant_id, actor, scope["state"]["request_id"])
 
     async def tx(self, request: Request[Any, Any, Any]) -> AsyncGenerator[Tx, None]:
         """A transaction on behalf of whoever is calling, committed before the answer is sent."""
-        caller = self.tokens.caller(request.headers.get("authorization"))
-        request_id = request.scope["state"]["request_id"]
-        async with self.engine.tenant(caller.tenant_id, caller.actor, request_id=request_id) as tx:
+        scope = request.scope
+        tenant_id, actor = await self.enter(scope, "write")
+        tx = self.engine.tenant(tenant_id, actor, request_id=scope["state"]["request_id"])
+        key = header(scope, b"idempotency-key")
+        if key is None:
+            async with tx:
+                yield tx
+            return
+        try:
+            target = f"{request.method} {scope['path']}?".encode() + scope["query_string"]
+            held = await idempotency.begin(tx, self._vault, actor, key, target + b"\n" + await request.body())
+            scope["state"]["held"] = held
             yield tx
+        except BaseException:
+            scope["state"].pop("held", None)
+            await tx.close()
+            raise
+
+    async def itself(self) -> "Access":
+        """For the few handlers that nobody has signed in to yet."""
+        return self
 
     def dependencies(self) -> dict[str, Provide]:
-        """`read` and `tx`, as handlers name them."""
-        return {"read": Provide(self.read), "tx": Provide(self.tx)}
+        """`read`, `tx` and `access`, as handlers name them."""
+        return {"read": Provide(self.read), "tx": Provide(self.tx), "access": Provide(self.itself)}
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A header of a request; what is no ASCII is replaced."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("ascii", "replace")
+    return None
+
+
+def _bearer(scope: Scope) -> str:
+    """The credential of the `Authorization` header (RFC 6750). Raises NotSignedIn."""
+    authorization = header(scope, b"authorization")
+    if not authorization:
+        raise NotSignedIn("Send an access token or an API key: Authorization: Bearer <token>.")
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise NotSignedIn("The Authorization header must be: Bearer <token>.")
+    return credential.strip()
 
 
 class Body(AbstractDTO[Shape]):
@@ -91,13 +187,17 @@ class Body(AbstractDTO[Shape]):
 
 def query(request: Request[Any, Any, Any], known: frozenset[str]) -> dict[str, list[str]]:
     """The query string's parameters. Raises InvalidInput for an unknown one (`filter[...]` goes with `filter`)."""
+    checked: dict[str, list[str]] | None = request.scope["state"].get("query")
+    if checked is not None:  # docs.before() has been here
+        return checked
     try:
         text = request.scope["query_string"].decode("ascii")
         given = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=100) if text else {}
     except (UnicodeDecodeError, ValueError):
         raise InvalidInput("The query string is not valid: it must be percent-encoded UTF-8.") from None
+    others = f"known are {', '.join(sorted(known))}" if known else "there are none here"
     faults = [
-        Fault("unknown_parameter", f"there is no such parameter; known are {', '.join(sorted(known))}", parameter=name)
+        Fault("unknown_parameter", f"there is no such parameter; {others}", parameter=name)
         for name in given
         if name.partition("[")[0] not in known or ("[" in name and not name.startswith("filter["))
     ]
@@ -116,12 +216,13 @@ def single(given: Mapping[str, list[str]], name: str) -> str | None:
 
 def version_of(request: Request[Any, Any, Any]) -> int | None:
     """The version that `If-Match` asks for (RFC 9110, section 13.1.1); None when any will do."""
-    header = request.headers.get("if-match")
-    if header is None or header.strip() == "*":
+    given = header(request.scope, b"if-match")
+    if given is None or given.strip() == "*":
         return None
-    tag = header.strip().removeprefix("W/").strip('"')
+    # What follows the version tells which fields were shown.
+    tag = given.strip().removeprefix("W/").strip('"').partition("-")[0]
     if not (tag.isascii() and tag.isdigit() and len(tag) < 10):
-        raise InvalidInput.at("If-Match", f'must be an ETag as it was answered, such as "3", not {header[:50]!r}')
+        raise InvalidInput.at("If-Match", f'must be an ETag as it was answered, such as "3", not {given[:50]!r}')
     return int(tag)
 
 
@@ -131,84 +232,3 @@ def id_of(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidInput.at("id", f"must be a UUID, not {text[:60]!r}", code="invalid_id") from None
-
-
-def problem(request: Request[Any, Any, Any], error: BellbirdError) -> Response[Any]:
-    """An error as problem details (RFC 9457)."""
-    headers = {}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, NotSignedIn):
-        headers["WWW-Authenticate"] = 'Bearer realm="bellbird", error="invalid_token"'
-    more: dict[str, Any] = {"errors": [bodies.as_problem(fault) for fault in error.faults]} if error.faults else {}
-    return _details(request, error.status, error.code, error.title(), error.detail, headers, **more, **error.extra)
-
-
-def http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """What the framework refuses (no such route, wrong method, body too large), as a problem like any other."""
-    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return problem(request, BodyTooLarge())
-    status = HTTPStatus(error.status_code)
-    return _details(request, status, status.name.lower(), status.phrase, error.detail, error.headers or {})
-
-
-def internal_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """A fault of ours: logged in full, told in one sentence."""
-    request_id = request.scope["state"].get("request_id")
-    log.error("request %s failed: %s %s", request_id, request.method, request.url.path, exc_info=error)
-    detail = "Something went wrong on our side; it was logged under this request id."
-    return _details(request, 500, "internal_error", BellbirdError.title(), detail, {})
-
-
-def _details(
-    request: Request[Any, Any, Any],
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    headers: Mapping[str, str],
-    **more: Any,
-) -> Response[Any]:
-    body = {
-        "type": f"urn:bellbird:error:{code}",
-        "title": title,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "request_id": request.scope["state"].get("request_id"),
-        **more,
-    }
-    return Response(body, status_code=status, media_type=PROBLEM, headers=dict(headers))
-
-
-EXCEPTION_HANDLERS: Final[Any] = {
-    BellbirdError: problem,
-    HTTPException: http_problem,
-    Exception: internal_problem,
-}
-
-
-class RequestIds:
-    """ASGI middleware: every request has an id, the caller's own or a new one, and the answer tells it."""
-
-    def __init__(self, app: ASGIApp, engine: Engine) -> None:
-        self.app = app
-        self.engine = engine
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            return await self.app(scope, receive, send)
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given.decode() if _is_request_id(given) else ids.uuid7(self.engine.clock.now()).hex
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
-
-
-def _is_request_id(given: bytes) -> bool:
-    return 0 < len(given) <= 64 and given.isascii() and given.replace(b"-", b"").replace(b"_", b"").isalnum()

@@ -1,3 +1,3 @@
 """The features, in rank order: each may import those before it, none behind it."""
 
-FEATURES = ("tenants", "contacts")
+FEATURES = ("tenants", "roles", "teams", "users", "sessions", "keys", "contacts")

@@ -253,7 +253,7 @@ async def test_a_purge_leaves_no_copy_of_the_data_in_any_table(
     assert ("contacts",) in tables and ("events",) in tables
     for (table,) in tables:
         rows = owner.execute(f"select t::text from {table} t where tenant_id = %s", [tenant.id]).fetchall()
-        assert rows, f"{table} was looked at"
+        assert rows or table not in ("contacts", "events"), f"{table} was looked at"
         for (row,) in rows:
             for word in ("zebedee", "quokka", "412987654"):
                 assert word not in row.lower(), f"{table} still has {word}"

@@ -17,7 +17,7 @@ def test_a_tenant_is_made_shown_changed_and_deleted(cli: Run) -> None:
     assert "calling_hours.sunday     none" in shown
     assert cli("tenants", "show", "kauri", "--json").data == made
     assert cli("tenants", "list", "--json").data == {"data": [made]}
-    assert "0 contacts" in cli("tenants", "delete", "kauri", "--yes").err
+    assert "is deleted, with 2 events." in cli("tenants", "delete", "kauri", "--yes").err
     assert "There is no tenant yet" in cli("tenants", "list").err
 
 

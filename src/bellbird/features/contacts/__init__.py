@@ -15,6 +15,7 @@ from bellbird.features.contacts.models import (
     Email,
     ExternalIdTaken,
     NewContact,
+    Owner,
     Phone,
     Url,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Email",
     "ExternalIdTaken",
     "NewContact",
+    "Owner",
     "Phone",
     "Query",
     "Upserted",

@@ -4,26 +4,30 @@ What a verb queued is sent with the transaction's next question or its COMMIT;
 an error that only PostgreSQL can see (`ExternalIdTaken`) is raised there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import UNSET
+
 from bellbird.core import ids
+from bellbird.core.actors import visible
 from bellbird.core.emails import key as email_key
 from bellbird.core.engine import SystemTx, Tx
 from bellbird.core.errors import InvalidInput, VersionMismatch
 from bellbird.core.events import Event
 from bellbird.core.tenants import DuplicatePolicy, TenantSettings
-from bellbird.features.contacts import cleaning
+from bellbird.features.contacts import cleaning, rules
 from bellbird.features.contacts.models import (
     AmbiguousMatch,
     Contact,
     ContactNotFound,
     ContactPatch,
     DuplicateContact,
+    ExternalIdTaken,
     MatchBy,
     NewContact,
 )
@@ -41,7 +45,7 @@ values ($1, {", ".join(f"${number}" for number in range(2, len(_WRITTEN) + 2))})
 
 
 async def create(tx: Tx, new: NewContact) -> Contact:
-    """Add a contact and record `contact.created`.
+    """Add a contact and record `contact.created`; whoever does not see all contacts owns those that they make.
 
     Raises InvalidInput with every fault, DuplicateContact under the policy `reject`, ExternalIdTaken.
     """
@@ -50,12 +54,20 @@ async def create(tx: Tx, new: NewContact) -> Contact:
     contact = _made(tx, new, settings)
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
     _insert(tx, contact)
-    return replace(contact, duplicates=duplicates) if duplicates else contact
+    return _answer(tx, contact, duplicates)
+
+
+def _answer(tx: Tx, contact: Contact, duplicates: "_Sharing | None") -> Contact:
+    """A contact that was written, with who else has its numbers or addresses, as the actor may see it."""
+    if duplicates:
+        contact = replace(contact, duplicates=duplicates.seen, other_duplicates=duplicates.others or UNSET)
+    return rules.shown(tx.actor, contact)
 
 
 def _made(tx: Tx, new: NewContact, settings: TenantSettings) -> Contact:
     now = _now(tx)
-    return cleaning.make(new, settings, id=ids.uuid7(now), now=now)
+    new, refused = rules.admit(tx.actor, new)
+    return cleaning.make(new, settings, id=ids.uuid7(now), now=now, refused=refused)
 
 
 def _insert(tx: Tx, contact: Contact) -> None:
@@ -86,13 +98,15 @@ async def update(tx: Tx, id: UUID, patch: ContactPatch, *, version: int | None =
     """
     tx.require("contacts:write")
     contact, settings = await _locked(tx, id, version=version)
-    return await _change(tx, contact, patch, settings)
+    return await _change(tx, contact, patch, settings, rules.refusals(tx.actor, patch))
 
 
-async def _change(tx: Tx, contact: Contact, patch: ContactPatch, settings: TenantSettings) -> Contact:
-    changed = cleaning.change(contact, patch, settings, now=_now(tx))
+async def _change(
+    tx: Tx, contact: Contact, patch: ContactPatch, settings: TenantSettings, refused: cleaning.Refused
+) -> Contact:
+    changed = cleaning.change(contact, patch, settings, now=_now(tx), refused=refused)
     if changed is contact:
-        return contact
+        return rules.shown(tx.actor, contact)
     gained = replace(
         changed,
         phones=tuple(phone for phone in changed.phones if phone.number not in {had.number for had in contact.phones}),
@@ -101,7 +115,7 @@ async def _change(tx: Tx, contact: Contact, patch: ContactPatch, settings: Tenan
     duplicates = await _claim(tx, gained, settings.duplicate_policy)
     tx.queue(UPDATE, tx.tenant_id, *to_row(changed))
     tx.emit(Event("contact.updated", contact.id, contact.id, changes=_difference(contact, changed)))
-    return replace(changed, duplicates=duplicates) if duplicates else changed
+    return _answer(tx, changed, duplicates)
 
 
 DELETE = """
@@ -131,14 +145,14 @@ async def restore(tx: Tx, id: UUID) -> Contact:
     tx.require("contacts:write")
     contact, settings = await _locked(tx, id, deleted=True)
     if contact.deleted_at is None:
-        return contact
+        return rules.shown(tx.actor, contact)
     if contact.deleted_at < _now(tx) - timedelta(days=settings.keep_deleted_days):
         raise ContactNotFound(f"The contact {id} was deleted more than {settings.keep_deleted_days} days ago.")
     restored = replace(contact, deleted_at=None, version=contact.version + 1, updated_at=_now(tx))
     duplicates = await _claim(tx, restored, settings.duplicate_policy)
     tx.queue(UPDATE, tx.tenant_id, *to_row(restored))
     tx.emit(Event("contact.restored", id, id))
-    return replace(restored, duplicates=duplicates) if duplicates else restored
+    return _answer(tx, restored, duplicates)
 
 
 PURGE = "delete from contacts where tenant_id = $1 and id = $2"
@@ -158,10 +172,10 @@ async def purge(tx: Tx, id: UUID) -> None:
 
 
 EXPIRED = """
-select c.id
-from contacts c
-where c.tenant_id = $1 and c.deleted_at < $2
-order by c.deleted_at
+select id
+from contacts
+where tenant_id = $1 and deleted_at < $2{}
+order by deleted_at
 limit 500
 """
 
@@ -170,7 +184,9 @@ async def expired(tx: Tx) -> list[UUID]:
     """Up to 500 deleted contacts whose time to be restored is over: what a sweep purges next."""
     tx.require("contacts:purge")
     settings = (await tx.writable()).settings
-    rows = await tx.all(EXPIRED, tx.tenant_id, _now(tx) - timedelta(days=settings.keep_deleted_days))
+    seen, owners = visible(tx.actor, 3)
+    before = _now(tx) - timedelta(days=settings.keep_deleted_days)
+    rows = await tx.all(EXPIRED.format(seen), tx.tenant_id, before, *owners)
     return [row[0] for row in rows]
 
 
@@ -187,7 +203,8 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
 
     On a contact found, the fields that are given replace what was there; phones and e-mails are added to those it
     has, and `custom` and `preferences` merge, so that nothing known is lost. However many ask at once, one is made.
-    Raises AmbiguousMatch when several contacts match, and what `create` and `update` raise.
+    Raises AmbiguousMatch when several contacts match, DuplicateContact or ExternalIdTaken when the one that does is not
+    for the actor to see, and what `create` and `update` raise.
     """
     tx.require("contacts:write")
     settings = (await tx.writable()).settings
@@ -197,18 +214,27 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
         raise InvalidInput.at("match", f"is {match}, but the contact has none to match by")
     # Everything the contact has is locked at once and in order, so that two upserts cannot wait for each other.
     _lock(tx, {*keys, *_keys(contact, "email"), *_keys(contact, "phone")})
-    found = await tx.all(_MATCHES[match], tx.tenant_id, [value for _, value in keys])
-    if len(found) > 1:
-        matching = ", ".join(str(row[0]) for row in found)
-        raise AmbiguousMatch(
-            f"More than one contact matches by {match}: {matching}.", contacts=[row[0] for row in found]
-        )
-    if found:
-        existing = from_row(found[0])
-        return Upserted(await _change(tx, existing, _addition(existing, contact, new), settings), created=False)
+    rows = await tx.all(_MATCHES[match], tx.tenant_id, [value for _, value in keys])
+    if existing := _matched(tx, match, [from_row(row) for row in rows]):
+        addition = _addition(existing, contact, new)
+        return Upserted(await _change(tx, existing, addition, settings, {}), created=False)
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
     _insert(tx, contact)
-    return Upserted(replace(contact, duplicates=duplicates) if duplicates else contact, created=True)
+    return Upserted(_answer(tx, contact, duplicates), created=True)
+
+
+def _matched(tx: Tx, match: MatchBy, found: Sequence[Contact]) -> Contact | None:
+    """The one contact that matches, if any does. Raises a Conflict for several, and for one that is not seen."""
+    sharing = _Sharing(tuple(each.id for each in found if tx.actor.sees(each.owner_id)), len(found))
+    if len(found) > 1:
+        raise AmbiguousMatch(f"More than one contact matches by {match}: {sharing}.", **sharing.extra())
+    if sharing.others and match == "external_id":
+        raise ExternalIdTaken("A contact that you do not see has this external_id.")
+    if sharing.others:
+        what = "number" if match == "phone" else "address"
+        detail = f"A contact that you do not see has this {what}: it cannot be updated by you, and is not made twice."
+        raise DuplicateContact(detail, **sharing.extra())
+    return found[0] if found else None
 
 
 # Not through the view: a row can only be locked in its table. The ids are found by the view's indexes first.
@@ -255,43 +281,73 @@ async def _locked(
     if not asked.rows:
         await tx.flush()
     contact = from_row(asked.rows[0]) if asked.rows else None
-    if contact is None or (contact.deleted_at is not None and not deleted):
+    if contact is None or (contact.deleted_at is not None and not deleted) or not tx.actor.sees(contact.owner_id):
         raise ContactNotFound(f"There is no contact {id}.")
     if version is not None and version != contact.version:
         raise VersionMismatch(
-            f"The contact is at version {contact.version}; your change was made to version {version}.", current=contact
+            f"The contact is at version {contact.version}; your change was made to version {version}.",
+            current=rules.shown(tx.actor, contact),
         )
     return contact, tenant.settings
 
 
+@dataclass(frozen=True, slots=True)
+class _Sharing:
+    """Contacts that have something in common: those that the actor sees, and how many there are in all."""
+
+    seen: tuple[UUID, ...]
+    total: int
+
+    @property
+    def others(self) -> int:
+        """How many of them the actor does not see."""
+        return self.total - len(self.seen)
+
+    def extra(self) -> dict[str, Any]:
+        """What a problem says of them beside its words."""
+        return {"contacts": list(self.seen), **({"others": self.others} if self.others else {})}
+
+    def __str__(self) -> str:
+        unseen = f"{self.others} that you do not see"
+        return ", ".join(map(str, self.seen)) + (f" and {unseen}" if self.seen else unseen) * bool(self.others)
+
+
 SHARING = """
-select id, phone_numbers && $2::text[], email_addresses && $3::text[]
+select id, phone_numbers && $2::text[], email_addresses && $3::text[], owner_id{}
 from tenant_contacts
 where tenant_id = $1 and deleted_at is null and id <> $4
   and (phone_numbers && $2::text[] or email_addresses && $3::text[])
-order by id
+order by {}id
 limit 20
 """
 
+_SHARING_SEEN: Final = SHARING.format("", "")
 
-async def _claim(tx: Tx, contact: Contact, policy: DuplicatePolicy) -> tuple[UUID, ...]:
+
+async def _claim(tx: Tx, contact: Contact, policy: DuplicatePolicy) -> _Sharing | None:
     """Hold the contact's numbers and addresses against whoever adds them at this moment; returns who has them already.
 
+    The policy goes by every contact of the tenant, and tells of those that the actor sees.
     Raises DuplicateContact under the policy `reject`.
     """
     if policy == "allow" or not (contact.phones or contact.emails):
-        return ()
+        return None
     phones, emails = _keys(contact, "phone"), _keys(contact, "email")
     _lock(tx, {*phones, *emails})
+    seen, owners = visible(tx.actor, 5)
+    asked = SHARING.format(", count(*) over ()", f"(true{seen}) desc nulls last, ") if seen else _SHARING_SEEN
     # A statement of its own: it sees what was committed while the locks were waited for.
-    rows = await tx.all(SHARING, tx.tenant_id, [n for _, n in phones], [a for _, a in emails], contact.id)
-    if rows and policy == "reject":
-        shared = " and ".join(
-            what for at, what in ((1, "a phone number"), (2, "an e-mail address")) if any(row[at] for row in rows)
-        )
-        others = ", ".join(str(row[0]) for row in rows)
-        raise DuplicateContact(f"{shared.capitalize()} is shared with {others}.", contacts=[row[0] for row in rows])
-    return tuple(row[0] for row in rows)
+    rows = await tx.all(asked, tx.tenant_id, [n for _, n in phones], [a for _, a in emails], contact.id, *owners)
+    if not rows:
+        return None
+    sharing = _Sharing(tuple(row[0] for row in rows if tx.actor.sees(row[3])), rows[0][4] if seen else len(rows))
+    if policy == "reject":
+        secret = rules.hidden(tx.actor)
+        kinds = ((1, "phones", "a phone number"), (2, "emails", "an e-mail address"))
+        shared = [what for at, name, what in kinds if name not in secret and any(row[at] for row in rows)]
+        what = " and ".join(shared) or "something that you do not see"
+        raise DuplicateContact(f"{what.capitalize()} is shared with {sharing}.", **sharing.extra())
+    return sharing
 
 
 def _keys(contact: Contact, match: MatchBy) -> list[tuple[str, str]]:

@@ -40,22 +40,46 @@ _Ranked = TypeVar("_Ranked", Phone, Email, Address)
 PATCHABLE: Final = tuple(field.name for field in fields(ContactPatch))
 
 
-def make(new: NewContact, settings: TenantSettings, *, id: UUID, now: datetime) -> Contact:
-    """The contact that `new` describes. Raises InvalidInput with every fault."""
-    return _read({name: getattr(new, name) for name in PATCHABLE}, settings, id=id, version=1, created=now, now=now)
+# Faults that were found in fields before these were read.
+Refused = Mapping[str, Fault]
+
+_NONE_REFUSED: Final[Refused] = {}
 
 
-def change(contact: Contact, patch: ContactPatch, settings: TenantSettings, *, now: datetime) -> Contact:
+def make(
+    new: NewContact, settings: TenantSettings, *, id: UUID, now: datetime, refused: Refused = _NONE_REFUSED
+) -> Contact:
+    """The contact that `new` describes. Raises InvalidInput with every fault, also those of the fields `refused`."""
+    # Most contacts have a handful of fields: the rest need no reading.
+    given = {name: value for name in PATCHABLE if (value := getattr(new, name)) not in NOTHING}
+    return _read(given, {}, settings, refused, id=id, version=1, created=now, now=now)
+
+
+def change(
+    contact: Contact,
+    patch: ContactPatch,
+    settings: TenantSettings,
+    *,
+    now: datetime,
+    refused: Refused = _NONE_REFUSED,
+) -> Contact:
     """The contact after a merge patch; itself when nothing would change. Raises InvalidInput with every fault."""
     given = {name: value for name in PATCHABLE if (value := getattr(patch, name)) is not UNSET}
     for name in ("custom", "preferences"):
-        if isinstance(given.get(name), Mapping):
+        if isinstance(given.get(name), Mapping) and name not in refused:
             given[name] = _merge(getattr(contact, name), given[name])
     before = {name: getattr(contact, name) for name in PATCHABLE}
     if "display_name" not in given and contact.display_name == _called(**before):
         before["display_name"] = None  # it was made up from the other fields, so it follows them
     after = _read(
-        before | given, settings, id=contact.id, version=contact.version + 1, created=contact.created_at, now=now
+        given,
+        before,
+        settings,
+        refused,
+        id=contact.id,
+        version=contact.version + 1,
+        created=contact.created_at,
+        now=now,
     )
     return contact if replace(after, version=contact.version, updated_at=contact.updated_at) == contact else after
 
@@ -74,13 +98,24 @@ def search_text(contact: Contact) -> str:
 
 
 def _read(
-    given: Mapping[str, Any], settings: TenantSettings, *, id: UUID, version: int, created: datetime, now: datetime
+    given: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    settings: TenantSettings,
+    refused: Refused,
+    *,
+    id: UUID,
+    version: int,
+    created: datetime,
+    now: datetime,
 ) -> Contact:
     reader = _Reader(settings)
-    values = {**_ABSENT, "custom": {}, "preferences": {}}  # of its own: a contact's objects can be altered in place
-    for name in PATCHABLE:
-        if given[name] not in _NOTHING:
-            values[name] = reader.field(name, given[name])
+    reader.faults += refused.values()
+    absent = {**_ABSENT, "custom": {}, "preferences": {}}  # of its own: a contact's objects can be altered in place
+    values = {**absent, **kept}
+    # What stays is not read again: it may be hidden from whoever would be told of a fault in it.
+    for name, value in given.items():
+        if name not in refused:
+            values[name] = absent[name] if value in NOTHING else reader.field(name, value)
     if not reader.faults and not any(values[name] for name in _NAMING):
         reader.fault("contact_needs_identity", "", "A contact needs a name, a company, a phone or an e-mail.")
     if reader.faults:
@@ -89,8 +124,7 @@ def _read(
     return Contact(id=id, version=version, created_at=created, updated_at=now, **values)
 
 
-# Most contacts have a handful of fields: the rest need no reading.
-_NOTHING: Final[tuple[Any, ...]] = (None, "", (), [], {})
+NOTHING: Final[tuple[Any, ...]] = (None, "", (), [], {})
 _ABSENT: Final[dict[str, Any]] = {
     **dict.fromkeys(PATCHABLE),
     **dict.fromkeys(("phones", "emails", "addresses", "urls", "tags"), ()),

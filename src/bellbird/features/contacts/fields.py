@@ -15,6 +15,7 @@ from bellbird.core.emails import InvalidEmail
 from bellbird.core.filters import Field, Fields, Operator, Read, by, by_list, read_boolean
 from bellbird.core.phones import InvalidPhone
 from bellbird.core.tenants import TenantSettings
+from bellbird.features.contacts import rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ _CREATED: Final[Field] = {
 }
 
 
-def filterable(settings: TenantSettings) -> Fields:
-    """The fields, with telephone numbers read as this tenant's people type them."""
+def filterable(settings: TenantSettings, hidden: frozenset[str] = frozenset()) -> Fields:
+    """The fields but those that draw on hidden ones, with telephone numbers read as this tenant's people type them."""
 
     def phone(value: Any) -> str:
         try:
@@ -167,7 +168,12 @@ def filterable(settings: TenantSettings) -> Fields:
         except InvalidPhone as error:
             raise ValueError(str(error)) from None
 
-    return {**_FIELDS, "phone": _list("phone_numbers", phone)}
+    known = {**_FIELDS, "phone": _list("phone_numbers", phone)}
+    if not hidden:
+        return known
+    if secret := rules.secret_name(hidden):
+        known["display_name"] = _words(f"(case when {secret} then null else display_name end)")
+    return {name: field for name, field in known.items() if _DRAW_ON.get(name, name) not in hidden}
 
 
 def _email(value: Any) -> str:
@@ -206,6 +212,18 @@ _FIELDS: Final[Fields] = {
     "created_at": _CREATED,
     "updated_at": _range("updated_at", _moment, "timestamptz"),
     "deleted_at": _range("deleted_at", _moment, "timestamptz"),
+}
+
+# Which field of a contact those draw on that are called otherwise.
+_DRAW_ON: Final = {
+    "email": "emails",
+    "email_domain": "emails",
+    "phone": "phones",
+    "tag": "tags",
+    "address_city": "addresses",
+    "address_region": "addresses",
+    "address_postcode": "addresses",
+    "address_country": "addresses",
 }
 
 SORTS: Final = {

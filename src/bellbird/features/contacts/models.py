@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
-from bellbird.core.errors import Conflict, NotFound, translate_constraint
+from bellbird.core.errors import Conflict, NotFound, describe_faults, translate_constraint
 
 Kind = Literal["person", "organisation"]
 Status = Literal["ok", "invalid", "opted_out"]
@@ -77,8 +77,20 @@ class Url:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """The user who looks after a contact."""
+
+    id: UUID
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
-    """A person or an organisation that a tenant knows."""
+    """A person or an organisation that a tenant knows.
+
+    A field that was not asked for, or that the role of whoever asks hides, is left out (in Python it is UNSET).
+    """
 
     id: UUID
     kind: Kind
@@ -104,8 +116,12 @@ class Contact:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
-    # Only in the answer to a write under the duplicate policy `warn`: who else has one of its numbers or addresses.
+    # Only where it was asked to be included; None when nobody does who is a member of the tenant.
+    owner: Owner | None | UnsetType = UNSET
+    # Only in the answer to a write under the duplicate policy `warn`: who else has one of its numbers or addresses,
+    # and how many more contacts that whoever wrote does not see.
     duplicates: tuple[UUID, ...] | UnsetType = UNSET
+    other_duplicates: int | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,13 +185,20 @@ class ContactPatch:
 
 
 class ContactNotFound(NotFound):
-    """There is no such contact."""
+    """There is no such contact.
+
+    It never was, is deleted, is another tenant's, or is not for the caller to see.
+    """
 
     code = "contact_not_found"
 
 
 class DuplicateContact(Conflict):
-    """Another contact has one of these numbers or addresses, and the tenant's policy is to reject duplicates."""
+    """Another contact has one of these numbers or addresses, and is not to be made twice.
+
+    The tenant rejects duplicates, or an upsert matches a contact that the caller does not see.
+    `contacts` lists their ids, `others` is how many more there are that the caller does not see.
+    """
 
     code = "duplicate_contact"
 
@@ -187,9 +210,27 @@ class ExternalIdTaken(Conflict):
 
 
 class AmbiguousMatch(Conflict):
-    """More than one contact matches, so that it is not clear which one to update."""
+    """More than one contact matches, so that it is not clear which one to update.
+
+    `contacts` lists their ids, `others` is how many more there are that the caller does not see.
+    """
 
     code = "ambiguous_match"
 
 
 translate_constraint("contacts_external_id_unique", ExternalIdTaken)
+
+describe_faults({
+    "field_read_only": "The caller's role may not set or change this field.",
+    "owner_not_visible": "The caller would not see a contact of this owner.",
+    "unknown_include": "There is nothing of this name to include.",
+    "contact_needs_identity": "A contact needs a name, a company, a phone or an e-mail.",
+    "more_than_one_primary": "Several items of a list are marked primary.",
+    "object_too_deep": "`custom` or `preferences` is nested too deep.",
+    "object_too_large": "`custom` or `preferences` is too large.",
+    "number_out_of_range": "The number cannot be kept as 64-bit floating point.",
+    "url_invalid": "This is no http or https address.",
+    "locale_invalid": "This is no language tag (BCP 47).",
+    "unknown_column": "A column of the CSV file stands for no field.",
+    "column_twice": "Two columns of the CSV file stand for the same field.",
+})  # fmt: skip

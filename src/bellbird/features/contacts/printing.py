@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
+from msgspec import UnsetType
+
 from bellbird.entrypoints import tables
 from bellbird.features.contacts.models import Address, Contact, Phone
 
@@ -25,7 +27,7 @@ def _row(contact: Contact, home: str) -> tuple[Any, ...]:
 
 def facts(contact: Contact, home: str) -> None:
     """All of one contact."""
-    plain = {name: value for name, value in asdict(contact).items() if not isinstance(value, tuple)}
+    plain = {name: value for name, value in asdict(contact).items() if not isinstance(value, tuple | UnsetType)}
     lists = [
         *(("phone", _marked(readable(each, home), each.label, each.line_type, each)) for each in contact.phones),
         *(("email", _marked(each.address, each.label, None, each)) for each in contact.emails),
@@ -33,7 +35,6 @@ def facts(contact: Contact, home: str) -> None:
         *(("url", _marked(each.url, each.label, None, None)) for each in contact.urls),
         ("tags", contact.tags),
     ]
-    plain.pop("duplicates", None)
     kept_apart = ("id", "version", "created_at", "updated_at", "deleted_at")
     tables.facts([
         *((name, value) for name, value in plain.items() if name not in kept_apart),

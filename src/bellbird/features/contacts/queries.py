@@ -3,22 +3,26 @@
 Reads go through the view `tenant_contacts`, which has the tenant's rows and lets every index be used (ADR 6).
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from bellbird.core import filters, paging, phones
+from bellbird.core.actors import visible
 from bellbird.core.connection import Pending
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.filters import Params
 from bellbird.core.paging import Edge, Page, Total
-from bellbird.features.contacts import search
+from bellbird.features.contacts import rules, search
 from bellbird.features.contacts.fields import SORTS, Sort, filterable
-from bellbird.features.contacts.models import Contact, ContactNotFound
+from bellbird.features.contacts.models import Contact, ContactNotFound, Owner
 from bellbird.features.contacts.rows import READ, from_row
+from bellbird.features.contacts.rules import View
 from bellbird.features.contacts.search import Kind
+from bellbird.features.users import queries as users
 
 # A lookup's answer is for a person to choose from while the telephone rings.
 MAX_CANDIDATES: Final = 50
@@ -33,19 +37,44 @@ where tenant_id = $1 and id = $2 and deleted_at is null
 """
 
 
-async def get(tx: Tx | ReadTx, id: UUID) -> Contact:
-    """A contact. Raises ContactNotFound, also for a deleted one."""
+async def get(
+    tx: Tx | ReadTx, id: UUID, *, fields: Collection[str] | None = None, include: Collection[str] = ()
+) -> Contact:
+    """A contact, with the given fields alone, and what else is to be included (`owner`).
+
+    Raises ContactNotFound, also for a deleted one and one that the actor does not see.
+    """
     tx.require("contacts:read")
-    row = await tx.one(GET, tx.tenant_id, id)
+    view = rules.view(tx.actor, fields)
+    with_owner = rules.includes_owner(tx.actor, include)
+    seen, owners = visible(tx.actor, 3)
+    row = await tx.one(GET + seen, tx.tenant_id, id, *owners)
     if row is None:
         raise ContactNotFound(f"There is no contact {id}.")
-    return from_row(row)
+    contact = from_row(row)
+    if view or with_owner:
+        await _finish(tx, (contact,), view, with_owner)
+    return contact
 
 
+async def _finish(tx: Tx | ReadTx, contacts: Sequence[Contact], view: View | None, with_owner: bool) -> None:
+    """Put the owners into contacts that were just read, and leave out what is not shown."""
+    if with_owner:
+        known = await users.named(tx, {contact.owner_id for contact in contacts if contact.owner_id})
+        for contact in contacts:
+            called = known.get(contact.owner_id) if contact.owner_id else None
+            owner = Owner(contact.owner_id, *called) if contact.owner_id and called else None
+            rules.put(contact, "owner", owner)
+    if view:
+        for contact in contacts:
+            view.leave_out(contact)
+
+
+# The brace takes the condition of who sees which.
 BY_NUMBER = f"""
 select {READ}
 from tenant_contacts
-where tenant_id = $1 and deleted_at is null and phone_numbers && $2::text[]
+where tenant_id = $1 and deleted_at is null and phone_numbers && $2::text[]{{}}
 order by updated_at desc
 limit {MAX_CANDIDATES}
 """
@@ -53,33 +82,49 @@ limit {MAX_CANDIDATES}
 BY_ENDING = f"""
 select {READ}
 from tenant_contacts
-where tenant_id = $1 and deleted_at is null and search_text like $2
+where tenant_id = $1 and deleted_at is null and search_text like $2{{}}
 order by updated_at desc
 limit {MAX_CANDIDATES}
 """
 
 
-async def lookup(tx: Tx | ReadTx, number: str) -> tuple[Contact, ...]:
+async def lookup(
+    tx: Tx | ReadTx, number: str, *, fields: Collection[str] | None = None, include: Collection[str] = ()
+) -> tuple[Contact, ...]:
     """Everybody who may be calling from a number, typed in any format, likeliest first.
 
     The number as read in the tenant's region comes before its reading in another; a contact whose primary number
     it is before the rest, and numbers marked invalid last. Six digits or more that are no number by themselves
-    find the numbers that end so. Raises InvalidInput for less.
+    find the numbers that end so. Raises InvalidInput for less, Forbidden for whom numbers are hidden from.
     """
     tx.require("contacts:read")
+    rules.require_shown(tx.actor, "phones", "To look up who is calling")
+    view = rules.view(tx.actor, fields)
+    with_owner = rules.includes_owner(tx.actor, include)
     settings = (await tx.tenant()).settings
     meant = phones.candidates(
         number, default_region=settings.default_region, allowed_regions=settings.allowed_regions or None
     )
-    if meant:
-        found = [from_row(row) for row in await tx.all(BY_NUMBER, tx.tenant_id, meant)]
-        return tuple(sorted(found, key=lambda contact: _likelihood(contact, meant)))
     digits = phones.digits(number)
-    if not MIN_ENDING <= len(digits) <= 15:
+    if meant:
+        called = await _callers(tx, BY_NUMBER, meant)
+        found = sorted(called, key=lambda contact: _likelihood(contact, meant))
+    elif MIN_ENDING <= len(digits) <= 15:
+        called = await _callers(tx, BY_ENDING, f"%{digits} %")
+        found = [contact for contact in called if _ends_in(contact, digits)]
+    else:
         message = f"must be a telephone number, or at least its last {MIN_ENDING} digits, not {number[:60]!r}"
         raise InvalidInput.at("number", message, code="phone_invalid")
-    found = [from_row(row) for row in await tx.all(BY_ENDING, tx.tenant_id, f"%{digits} %")]
-    return tuple(contact for contact in found if _ends_in(contact, digits))
+    await _finish(tx, found, view, with_owner)
+    return tuple(found)
+
+
+async def _callers(tx: Tx | ReadTx, sql: str, what: str | Sequence[str]) -> list[Contact]:
+    seen, owners = visible(tx.actor, 3)
+    # One plan for all owners would read all of an owner's contacts for one number, or everybody's.
+    asked = tx.queue(sql.format(seen), tx.tenant_id, what, *owners, prepared=not seen)
+    await tx.flush()
+    return [from_row(row) for row in asked.rows]
 
 
 def _ends_in(contact: Contact, digits: str) -> bool:
@@ -102,7 +147,8 @@ class Query:
     `filter` is a condition of the filter language (core/filters.py); `q` is what a person typed in a search box:
     with it the best matches come first, whatever `sort` says. `sort` is created_at, updated_at or name,
     with a minus sign for descending. `deleted` lists what can still be restored instead.
-    `total` asks how many there are in all.
+    `total` asks how many there are in all. `fields` are the only ones wanted,
+    `include` what is wanted besides (`owner`).
     """
 
     filter: Any = None
@@ -112,6 +158,8 @@ class Query:
     cursor: str | None = None
     deleted: bool = False
     total: bool = False
+    fields: Collection[str] | None = None
+    include: Collection[str] = ()
 
 
 _EVERYTHING: Final = Query()
@@ -121,37 +169,46 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Contact]:
     """A page of contacts. Raises InvalidInput naming the filter, sort key, cursor or limit at fault."""
     tx.require("contacts:read")
     limit = paging.limit(query.limit)
+    view = rules.view(tx.actor, query.fields)
+    with_owner = rules.includes_owner(tx.actor, query.include)
+    hidden = rules.hidden(tx.actor)
     settings = (await tx.tenant()).settings
-    condition = filters.parse(query.filter, filterable(settings)) if query.filter else None
-    sort, descending = (_BY_MATCH, False) if query.q else _sort(query.sort)
+    condition = filters.parse(query.filter, filterable(settings, hidden)) if query.filter else None
+    sort, descending = (_BY_NAME, False) if query.q else _sort(query.sort, hidden)
     order = None if query.q else query.sort
-    mark = paging.fingerprint(tx.tenant_id, query.filter, query.q, order, query.deleted)
+    mark = paging.fingerprint(tx.tenant_id, query.filter, query.q, order, query.deleted, *sorted(hidden))
     edge = paging.decode(query.cursor, mark, 3) if query.cursor else None
 
-    params = Params(tx.tenant_id)
-    where = f"tenant_id = $1 and deleted_at is {'not null' if query.deleted else 'null'}"
+    seen, owners = visible(tx.actor, 2)
+    params = Params(tx.tenant_id, *owners)
+    where = f"tenant_id = $1{seen} and deleted_at is {'not null' if query.deleted else 'null'}"
     if condition is not None:
         where += f" and {filters.compile(condition, params)}"
-    kinds = search.ask(query.q, settings, params) if query.q else search.EVERYTHING
+    kinds = search.ask(query.q, settings, params, hidden) if query.q else search.EVERYTHING
     counting = _count(tx, where, kinds, params) if query.total else None
+    if sort is _BY_NAME and not query.q and hidden:
+        kinds = search.by_shown_name(hidden)
     sql, values = params.used_in(_select(where, kinds, sort, descending, edge, limit, params))
-    # What a filter or a question is about decides the plan: it is made anew for each, not prepared for all.
-    asked = tx.queue(sql, *values, prepared=not (condition or query.q))
+    # What a filter or a question is about, and whose contacts are seen, decides the plan: it is made anew for each.
+    asked = tx.queue(sql, *values, prepared=not (condition or query.q or seen))
     await tx.flush()
 
-    shown, after, before = paging.assemble(asked.rows, limit, edge, mark, _key)
-    found: Page[Contact] = Page(tuple(map(from_row, shown)), after, before)
+    rows, after, before = paging.assemble(asked.rows, limit, edge, mark, _key)
+    found: Page[Contact] = Page(tuple(map(from_row, rows)), after, before)
+    if view or with_owner:
+        await _finish(tx, found.data, view, with_owner)
     return replace(found, total=await _total(tx, counting)) if counting else found
 
 
 # Within one kind of match, by name.
-_BY_MATCH: Final = SORTS["name"]
+_BY_NAME: Final = SORTS["name"]
 
 
-def _sort(text: str) -> tuple[Sort, bool]:
+def _sort(text: str, hidden: frozenset[str]) -> tuple[Sort, bool]:
     name = text.removeprefix("-")
-    if name not in SORTS:
-        choices = ", ".join(f"{name}, -{name}" for name in SORTS)
+    known = [name for name in SORTS if name != "name" or "display_name" not in hidden]
+    if name not in known:
+        choices = ", ".join(f"{name}, -{name}" for name in known)
         raise InvalidInput.at("sort", f"cannot be {text!r}; use one of {choices}", code="unknown_sort")
     return SORTS[name], text.startswith("-")
 
@@ -163,17 +220,17 @@ def _select(
     backward = edge is not None and edge.backward
     down = descending is not backward
     direction, sign = ("desc", "<") if down else ("asc", ">")
-    by = f"id {direction}" if sort.column == "id" else f"{sort.column} {direction}, id {direction}"
     conditions = _conditions(where, kinds)
     first = 0
     if edge is not None:
-        first, column, id = _read_edge(edge, sort, kinds)
+        first, value, id = _read_edge(edge, sort, kinds)
+        column = kinds[first].key or sort.column
         behind = f"id {sign} {params.add(id)}"
-        if sort.column != "id":
-            behind = f"({sort.column}, id) {sign} ({params.add(column)}, {params.add(id)})"
+        if column != "id":
+            behind = f"({column}, id) {sign} ({params.add(value)}, {params.add(id)})"
         conditions[first] = f"{where} and {kinds[first].sql} and {behind}"
     ranks = range(first, -1, -1) if backward else range(first, len(kinds))
-    stretches = [_stretch(rank, conditions[rank], kinds[rank], sort, by, limit) for rank in ranks]
+    stretches = [_stretch(rank, conditions[rank], kinds[rank], sort, direction, limit) for rank in ranks]
     if len(stretches) == 1:
         return stretches[0]
     return "(" + ")\nunion all\n(".join(stretches) + f")\nlimit {limit + 1}"
@@ -189,12 +246,14 @@ def _conditions(where: str, kinds: tuple[Kind, ...]) -> list[str]:
     return conditions
 
 
-def _stretch(rank: int, condition: str, kind: Kind, sort: Sort, by: str, limit: int) -> str:
+def _stretch(rank: int, condition: str, kind: Kind, sort: Sort, direction: str, limit: int) -> str:
+    column = kind.key or sort.column
+    by = f"id {direction}" if column == "id" else f"{column} {direction}, id {direction}"
     rows = f"tenant_contacts\nwhere {condition}"
     if kind.is_guess:
         # OFFSET 0 keeps the planner from walking the whole tenant in order, sure to come by matches soon.
         rows = f"(select * from tenant_contacts where {condition} offset 0) as found"
-    what = f"{READ}, {rank} as kind_of_match, {sort.column} as sort_key"
+    what = f"{READ}, {rank} as kind_of_match, {column} as sort_key"
     return f"select {what}\nfrom {rows}\norder by {by} limit {limit + 1}"
 
 

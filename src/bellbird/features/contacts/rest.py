@@ -3,46 +3,50 @@
 from typing import Any, Final, cast, get_args
 
 from litestar import Request, Response, delete, get, patch, post, put
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_304_NOT_MODIFIED
+from msgspec import UNSET
 
 from bellbird.core import filters
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
-from bellbird.entrypoints import docs, rest
+from bellbird.entrypoints import docs, etags, rest
 from bellbird.entrypoints.rest import Body
-from bellbird.features.contacts import actions, queries
-from bellbird.features.contacts.models import Contact, ContactPatch, MatchBy, NewContact
+from bellbird.features.contacts import actions, queries, rules, schemas
+from bellbird.features.contacts.models import (
+    AmbiguousMatch,
+    Contact,
+    ContactNotFound,
+    ContactPatch,
+    DuplicateContact,
+    ExternalIdTaken,
+    MatchBy,
+    NewContact,
+)
 from bellbird.features.contacts.queries import Query
 
-LIST_PARAMETERS: Final = frozenset({"filter", "q", "sort", "limit", "cursor", "deleted", "total"})
-TAGS: Final = ("Contacts",)
+TAGS: Final = docs.tag("Contacts", "The people and organisations that a tenant knows, with every way to reach them.")
 
 
-def _tagged(contact: Contact, status: int = HTTP_200_OK, **headers: str) -> Response[Contact]:
-    return Response(contact, status_code=status, headers={"ETag": f'"{contact.version}"', **headers})
+def _tag(of: Tx | ReadTx, contact: Contact, *, partly: bool = False) -> str:
+    return etags.of(contact.version, contact if partly or rules.hidden(of.actor) else None)
 
 
-def _located(contact: Contact) -> Response[Contact]:
-    return _tagged(contact, HTTP_201_CREATED, Location=f"/api/v1/contacts/{contact.id}")
+def _tagged(tx: Tx, contact: Contact, status: int = HTTP_200_OK, **headers: str) -> Response[Contact]:
+    return Response(contact, status_code=status, headers={"ETag": _tag(tx, contact), **headers})
 
 
-LISTING: Final = docs.parameters(
-    q="What a person typed in a search box: names, companies, e-mails, numbers; the best matches come first",
-    filter='A condition as JSON, such as {"or": [{"tag": "vip"}, {"created_at": {"gte": "2026-01-01"}}]}; '
-    "simple ones also as filter[field]=value and filter[field][operator]=value",
-    sort="created_at, updated_at or name; with a minus sign descending (default -created_at)",
-    limit="Contacts in a page, 1 to 200 (default 50)",
-    cursor="next_cursor or previous_cursor of another page of the same list",
-    deleted="true: the deleted contacts that can still be restored instead",
-    total="true: also how many there are, exact up to 10,000 and estimated above",
-)
+def _located(tx: Tx, contact: Contact) -> Response[Contact]:
+    return _tagged(tx, contact, HTTP_201_CREATED, Location=f"/api/v1/contacts/{contact.id}")
 
 
-@get("/contacts", tags=TAGS, summary="List, filter and search contacts", operation_class=LISTING)
+LISTING: Final = docs.About(needs="contacts:read", query=schemas.QUERY)
+
+
+@get("/contacts", tags=TAGS, summary="List, filter and search contacts", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """A page of contacts, newest first unless sorted or searched otherwise."""
-    return await queries.page(read, _query(rest.query(request, LIST_PARAMETERS)))
+    return await queries.page(read, _query(rest.query(request, LISTING.known)))
 
 
 def _query(given: dict[str, list[str]]) -> Query:
@@ -59,7 +63,14 @@ def _query(given: dict[str, list[str]]) -> Query:
         cursor=rest.single(given, "cursor"),
         deleted=_flag(given, "deleted"),
         total=_flag(given, "total"),
+        **_wanted(given),
     )
+
+
+def _wanted(given: dict[str, list[str]]) -> dict[str, Any]:
+    """`fields=` and `include=`, as far as they are given."""
+    listed = {name: rest.single(given, name) for name in ("fields", "include") if name in given}
+    return {name: [each.strip() for each in (names or "").split(",")] for name, names in listed.items()}
 
 
 def _flag(given: dict[str, list[str]], name: str) -> bool:
@@ -69,64 +80,128 @@ def _flag(given: dict[str, list[str]], name: str) -> bool:
         raise InvalidInput.at(name, str(error)) from None
 
 
-CALLING: Final = docs.parameters(number="!The number that is calling, in any format, or its last six digits or more")
+CALLING: Final = docs.About(
+    needs="contacts:read",
+    query={
+        "number": docs.text(
+            "The number that is calling, in any format, or its last six digits or more",
+            needed=True,
+            example="0412 345 678",
+            format="phone",
+        ),
+        **schemas.WANTED,
+    },
+)
 
 
-@get("/contacts/lookup", tags=TAGS, summary="Who is calling?", operation_class=CALLING)
+@get("/contacts/lookup", tags=TAGS, summary="Who is calling?", about=CALLING)
 async def lookup(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """Every contact that may be calling from a number, in any format, likeliest first."""
-    number = rest.single(rest.query(request, frozenset({"number"})), "number")
+    given = rest.query(request, CALLING.known)
+    number = rest.single(given, "number")
     if not number:
         raise InvalidInput.at("number", "is needed: the number that is calling, in any format")
-    return Page(await queries.lookup(read, number))
+    return Page(await queries.lookup(read, number, **_wanted(given)))
 
 
-@get("/contacts/{id:str}", tags=TAGS, summary="Get a contact")
-async def get_(id: str, read: ReadTx) -> Response[Contact]:
+GETTING: Final = docs.About(needs="contacts:read", query=schemas.WANTED, errors=(ContactNotFound,), etag=True)
+
+
+@get("/contacts/{id:str}", tags=TAGS, summary="Get a contact", about=GETTING)
+async def get_(request: Request[Any, Any, Any], id: str, read: ReadTx) -> Response[Contact]:
     """A contact by its id; deleted ones are not found."""
-    return _tagged(await queries.get(read, rest.id_of(id)))
+    wanted = _wanted(rest.query(request, GETTING.known))
+    fields = wanted.get("fields")
+    contact = await queries.get(
+        read, rest.id_of(id), **(wanted | {"fields": [*fields, "version"]} if fields else wanted)
+    )
+    tag = _tag(read, contact, partly=bool(wanted))
+    if fields and "version" not in fields:  # which the ETag needs all the same
+        rules.put(contact, "version", UNSET)
+    if etags.is_current(request, tag):
+        return Response(cast(Contact, None), status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+    return Response(contact, headers={"ETag": tag})
 
 
-@post("/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create a contact")
+CREATING: Final = docs.About(needs="contacts:write", errors=(DuplicateContact, ExternalIdTaken), etag=True)
+
+
+@post("/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create a contact", about=CREATING)
 async def create(data: NewContact, tx: Tx) -> Response[Contact]:
     """Add a contact."""
-    return _located(await actions.create(tx, data))
+    return _located(tx, await actions.create(tx, data))
 
 
-MATCHING: Final = docs.parameters(match="!What a contact is recognised by: email, phone or external_id")
-
-
-@put(
-    "/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create or update", operation_class=MATCHING
+UPSERTING: Final = docs.About(
+    needs="contacts:write",
+    query={"match": docs.choice("What a contact is recognised by", get_args(MatchBy), needed=True)},
+    errors=(AmbiguousMatch, DuplicateContact, ExternalIdTaken),
+    answers={200: "One matched, and is updated.", 201: "None matched, and one was made."},
+    etag=True,
 )
+
+
+@put("/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create or update", about=UPSERTING)
 async def upsert(request: Request[Any, Any, Any], data: NewContact, tx: Tx) -> Response[Contact]:
     """Update the contact that matches by e-mail, phone or external id, or create it: never two, however many ask."""
     match = rest.single(rest.query(request, frozenset({"match"})), "match")
     if match not in get_args(MatchBy):
         raise InvalidInput.at("match", f"must be {', '.join(get_args(MatchBy))}, not {match!r}")
     upserted = await actions.upsert(tx, data, match=cast(MatchBy, match))
-    return _located(upserted.contact) if upserted.created else _tagged(upserted.contact)
+    return _located(tx, upserted.contact) if upserted.created else _tagged(tx, upserted.contact)
 
 
-@patch("/contacts/{id:str}", dto=Body[ContactPatch], return_dto=None, tags=TAGS, summary="Update a contact")
+UPDATING: Final = docs.About(
+    needs="contacts:write",
+    errors=(ContactNotFound, DuplicateContact, ExternalIdTaken),
+    etag=True,
+    if_match=True,
+)
+
+
+@patch(
+    "/contacts/{id:str}",
+    dto=Body[ContactPatch],
+    return_dto=None,
+    tags=TAGS,
+    summary="Update a contact",
+    about=UPDATING,
+)
 async def update(request: Request[Any, Any, Any], id: str, data: ContactPatch, tx: Tx) -> Response[Contact]:
     """Change a contact by a JSON merge patch (RFC 7396); with If-Match, only if it is still at that version."""
-    return _tagged(await actions.update(tx, rest.id_of(id), data, version=rest.version_of(request)))
+    return _tagged(tx, await actions.update(tx, rest.id_of(id), data, version=rest.version_of(request)))
 
 
-@delete("/contacts/{id:str}", tags=TAGS, summary="Delete a contact")
+DELETING: Final = docs.About(needs="contacts:write", errors=(ContactNotFound,), if_match=True)
+
+
+@delete("/contacts/{id:str}", tags=TAGS, summary="Delete a contact", about=DELETING)
 async def delete_(request: Request[Any, Any, Any], id: str, tx: Tx) -> None:
     """Take a contact out of lists and search; it can be restored until it is purged."""
     await actions.delete(tx, rest.id_of(id), version=rest.version_of(request))
 
 
-@post("/contacts/{id:str}/restore", status_code=HTTP_200_OK, tags=TAGS, summary="Restore a deleted contact")
+RESTORING: Final = docs.About(
+    needs="contacts:write", errors=(ContactNotFound, DuplicateContact, ExternalIdTaken), etag=True
+)
+
+
+@post(
+    "/contacts/{id:str}/restore",
+    status_code=HTTP_200_OK,
+    tags=TAGS,
+    summary="Restore a deleted contact",
+    about=RESTORING,
+)
 async def restore(id: str, tx: Tx) -> Response[Contact]:
     """Bring a deleted contact back."""
-    return _tagged(await actions.restore(tx, rest.id_of(id)))
+    return _tagged(tx, await actions.restore(tx, rest.id_of(id)))
 
 
-@post("/contacts/{id:str}/purge", status_code=204, tags=TAGS, summary="Erase a contact for good")
+PURGING: Final = docs.About(needs="contacts:purge", errors=(ContactNotFound,))
+
+
+@post("/contacts/{id:str}/purge", status_code=204, tags=TAGS, summary="Erase a contact for good", about=PURGING)
 async def purge(id: str, tx: Tx) -> None:
     """Erase a contact and every copy of its data at once, deleted before or not. This cannot be undone."""
     await actions.purge(tx, rest.id_of(id))

@@ -48,7 +48,7 @@ def from_row(row: tuple[Any, ...]) -> Contact:
         tuple(row[16]),
         {} if row[17] == _EMPTY_OBJECT else _object(row[17]),
         {} if row[18] == _EMPTY_OBJECT else _object(row[18]),
-        row[19], row[20], row[21], row[22], row[23], UNSET,
+        row[19], row[20], row[21], row[22], row[23], UNSET, UNSET, UNSET,
     )  # fmt: skip
     contact.__class__ = Contact
     return cast(Contact, contact)

@@ -95,6 +95,14 @@ order by 1
 """
 
 
+# Whoever is a member of no other tenant goes too.
+DELETE_USERS = """
+delete from users u
+where u.id in (select m.id from memberships m where m.tenant_id = $1)
+  and not exists (select from memberships m where m.id = u.id and m.tenant_id <> $1)
+"""
+
+
 async def delete(tx: SystemTx, id: UUID) -> dict[str, int]:
     """Remove a tenant and every row of it, in one transaction; returns how many rows went from each table.
 
@@ -103,11 +111,11 @@ async def delete(tx: SystemTx, id: UUID) -> dict[str, int]:
     """
     tx.require("tenants:write")
     await _locked(tx, id)
-    removed = {}
+    removed = {"users": await tx.run(DELETE_USERS, id)}
     for (table,) in await tx.all(TENANT_TABLES):
         # The name comes from the catalogue, quoted by regclass.
         removed[table] = await tx.run(f"delete from {table} where tenant_id = $1", id)
-    for table in removed:
+    for table in removed.keys() - {"users"}:
         left = await tx.one(f"select 1 from {table} where tenant_id = $1 limit 1", id)
         if left is not None:
             raise RuntimeError(f"{table} still has rows of the tenant {id}; nothing was deleted")

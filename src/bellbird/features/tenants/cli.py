@@ -196,5 +196,5 @@ async def delete(slug: str, yes: bool) -> None:
             await actions.suspend(tx, tenant.id)
         async with bellbird.engine.system(choice.OPERATOR) as tx:
             removed = await actions.delete(tx, tenant.id)
-    rows = ", ".join(f"{count:,} {table}" for table, count in removed.items())
+    rows = ", ".join(f"{count:,} {table}" for table, count in removed.items() if count) or "nothing else"
     cli.note(f"The tenant {tenant.slug} is deleted, with {rows}.")
