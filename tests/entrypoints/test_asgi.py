@@ -129,3 +129,27 @@ async def test_what_is_refused_at_the_door_looks_like_what_is_refused_inside(
     headed = await api.head("/contacts")
     assert (headed.status_code, headed.content) == (200, b"")
     assert "ratelimit" in headed.headers
+
+
+@pytest.mark.parametrize("path", ["/contacts", "/teams", "/roles", "/users"])
+async def test_whoever_has_an_answer_already_is_told_so_without_it(api: httpx.AsyncClient, path: str) -> None:
+    bodies = {
+        "/contacts": {"first_name": "Ann"}, "/teams": {"name": "Sales"},
+        "/roles": {"name": "helper", "permissions": ["contacts:read"]},
+        "/users": {"email": "ann@acme.example", "name": "Ann", "role": "agent"},
+    }  # fmt: skip
+    made = await api.post(path, json=bodies[path])
+    url = made.headers["location"].removeprefix("/api/v1")
+    first = await api.get(url)
+    etag = first.headers["etag"].removeprefix("W/")
+    for names in (etag, f"W/{etag}", f'"0", {etag}', "*"):
+        again = await api.get(url, headers={"If-None-Match": names})
+        assert (again.status_code, again.content) == (304, b""), names
+        assert again.headers["etag"].removeprefix("W/") == first.headers["etag"].removeprefix("W/")
+        assert "content-length" not in again.headers
+        assert "content-type" not in again.headers
+    assert (await api.get(url, headers={"If-None-Match": '"0"'})).status_code == 200
+    changed = {"/contacts": {"company": "A"}, "/teams": {"name": "X"}, "/roles": {"visibility": "own"},
+               "/users": {"role": "viewer"}}[path]  # fmt: skip
+    assert (await api.patch(url, json=changed, headers={"If-None-Match": "*"})).status_code == 200
+    assert (await api.get(url, headers={"If-None-Match": etag})).status_code == 200

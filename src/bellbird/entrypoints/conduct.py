@@ -19,7 +19,7 @@ from bellbird.core.clock import Clock
 from bellbird.core.errors import BellbirdError, Unavailable
 from bellbird.core.metrics import Metrics
 from bellbird.core.settings import Settings
-from bellbird.entrypoints import compression, headers
+from bellbird.entrypoints import compression, etags, headers
 from bellbird.entrypoints.cors import Cors
 from bellbird.entrypoints.deadline import Deadline
 from bellbird.entrypoints.headers import UnsupportedMediaType
@@ -100,8 +100,8 @@ class Conduct:
 class _Exchange:
     """A request and its answer."""
 
-    __slots__ = ("_conduct", "_held", "_is_gone", "_known", "_method", "_receive", "_send", "_struck", "_task", "scope",
-                 "started", "status")  # fmt: skip
+    __slots__ = ("_conduct", "_held", "_is_bodiless", "_is_gone", "_known", "_method", "_receive", "_send", "_struck",
+                 "_task", "scope", "started", "status")  # fmt: skip
 
     def __init__(self, conduct: Conduct, scope: Any, receive: Receive, send: Send) -> None:
         self.started = time.perf_counter()
@@ -117,6 +117,7 @@ class _Exchange:
         self._send = send
         self.status = 0
         self._held: Any = None
+        self._is_bodiless = self._method == "HEAD"
         self._struck = self._is_gone = False
         self._task = asyncio.current_task()
 
@@ -206,16 +207,20 @@ class _Exchange:
                 if not message.get("more_body"):
                     _compress(start, message, self._known[b"accept-encoding"])
                 await self._send(start)
-            if self._method == "HEAD":
+            if self._is_bodiless:
                 message["body"] = b""
         await self._send(message)
 
     def _begin(self, message: Any) -> bool:
         """Complete the answer's headers; returns whether its body should be compressed."""
         conduct, scope = self._conduct, self.scope
-        self.status = message["status"]
         given = message["headers"]
         known = dict(given)
+        if b"etag" in known and message["status"] == 200 and self._has_it(known[b"etag"]):
+            message["status"] = 304
+            self._is_bodiless = True
+            given = [header for header in given if header[0] not in (b"content-length", b"content-type")]
+        self.status = message["status"]
         is_page = known.get(b"content-type", b"").startswith(b"text/html")
         kind: headers.Kind = "page" if is_page else "sign-in" if SIGN_IN in scope["path"] else "api"
         added = conduct.added[kind, scope.get("scheme") == "https"]
@@ -234,7 +239,13 @@ class _Exchange:
             return False
         if self.status == 304:  # it stands for an answer that may have been compressed
             message["headers"] = [_weakened(header) for header in complete]
+            return False
         return compression.is_worth_it(known)
+
+    def _has_it(self, etag: bytes) -> bool:
+        """Whether whoever asks to read has this very answer already (RFC 9110, section 13.1.2)."""
+        given = self._known.get(b"if-none-match")
+        return given is not None and self.scope["method"] == "GET" and etags.is_current(given, etag)
 
     def _note(self) -> None:
         """Count the request, and log it if it went wrong or everything is logged."""

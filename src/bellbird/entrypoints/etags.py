@@ -8,9 +8,6 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from litestar import Request
-
-from bellbird.entrypoints import rest
 
 _encode = msgspec.json.Encoder().encode
 
@@ -22,9 +19,8 @@ def of(version: int, shown: Any = None) -> str:
     return f'"{version}-{blake2b(_encode(shown), digest_size=4).hexdigest()}"'
 
 
-def is_current(request: Request[Any, Any, Any], etag: str) -> bool:
+def is_current(if_none_match: bytes, etag: bytes) -> bool:
     """Whether `If-None-Match` names this ETag, so that nothing need be sent; strong and weak count alike there."""
-    given = rest.header(request.scope, b"if-none-match")
-    if given is None:
-        return False
-    return given.strip() == "*" or etag in [each.strip().removeprefix("W/") for each in given.split(",")]
+    return if_none_match.strip() == b"*" or etag in [
+        each.strip().removeprefix(b"W/") for each in if_none_match.split(b",")
+    ]

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from inspect import cleandoc
 from types import NoneType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, NamedTuple, get_args, get_origin
 
 from litestar import Litestar, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from bellbird.entrypoints import docs, refusals
+from bellbird.entrypoints.components import BEARER, HEADERS, PARAMETERS
 from bellbird.entrypoints.refusals import Refusal
 from bellbird.entrypoints.schemas import REFERENCE, Schemas, example_of
 
@@ -29,64 +30,6 @@ Every write takes an `Idempotency-Key`: sent again within 24 hours, it has its e
 Lists come in pages, followed by their cursors. Unknown fields and parameters are errors.
 """
 
-PARAMETERS: Final[dict[str, dict[str, Any]]] = {
-    "RequestId": {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "An id for this request, to find it again in the answer, the log and the events: "
-        "up to 64 letters, digits, hyphens and underscores; without it one is made",
-        "schema": {"type": "string"},
-        "example": "order-4711-1",
-    },
-    "IdempotencyKey": {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Whatever is new for each thing to be done, such as a UUID: sent again within 24 hours, "
-        "the request has its effect once and gets the same answer",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
-        "example": "5f0c3f0e-6f0b-4c62-9d0a-1b7c7cbb1f0a",
-    },
-    "IfMatch": {
-        "name": "If-Match",
-        "in": "header",
-        "description": "Do it only if this is still its `ETag`",
-        "schema": {"type": "string", "pattern": '^(\\*|(W/)?"?[0-9]{1,9}(-[A-Za-z0-9_-]+)?"?)$'},
-        "example": '"3"',
-    },
-    "IfNoneMatch": {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "Answer 304 without a body if this is still its `ETag`",
-        "schema": {"type": "string"},
-        "example": '"3"',
-    },
-}
-
-HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "X-Request-Id": {
-        "description": "The request's id, its own or the one that was made",
-        "required": True,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
-    },
-    "ETag": {"description": "The version of what was answered, for `If-Match` and `If-None-Match`", "required": True},
-    "Location": {
-        "description": "Where to find what was made",
-        "required": True,
-        "schema": {"type": "string", "format": "uri-reference"},
-    },
-    "RateLimit": {"description": "How much is left of each limit, and when it is whole again"},
-    "RateLimit-Policy": {"description": "The limits that count for this request"},
-    "Retry-After": {
-        "description": "After how many seconds the same request may be worth sending again",
-        "schema": {"type": "integer", "minimum": 0},
-    },
-    "WWW-Authenticate": {"description": "How to sign in", "required": True},
-    "Idempotency-Replayed": {
-        "description": "`true` on the answer to an `Idempotency-Key` that came before",
-        "schema": {"type": "string", "const": "true"},
-    },
-}
-
 
 @get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
@@ -103,113 +46,141 @@ def described(app: Litestar) -> dict[str, Any]:
     return found
 
 
-def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Every method, path and handler that is described."""
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for method, (handler, _) in sorted(route.route_handler_map.items()):
-                if handler.resolve_include_in_schema():
-                    yield method, route.path_format, handler
+class Route(NamedTuple):
+    """What is described as one operation."""
+
+    method: str
+    path: str
+    handler: HTTPRouteHandler
+
+    @property
+    def name(self) -> str:
+        """`contacts_create`: what it is about, and its handler's name without the underscore of `get_`."""
+        verb = self.handler.handler_name.removesuffix("_")
+        return f"{self.path.removeprefix(API).split('/')[1]}_{verb}" if self.path.startswith(API) else verb
+
+    @property
+    def about(self) -> docs.About:
+        return docs.about(self.handler)
+
+    @property
+    def secured(self) -> bool:
+        return self.path.startswith(API) and not self.about.public
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it takes an Idempotency-Key."""
+        return self.method != "GET" and self.secured and self.about.idempotency_key
+
+    @property
+    def body(self) -> Any:
+        """The shape that is sent; None for no body."""
+        data = self.handler.parsed_fn_signature.parameters.get("data")
+        return data.annotation if data else None
+
+    @property
+    def answer(self) -> Any:
+        """The shape that is answered: of `Response[Contact]` it is Contact."""
+        hint = self.handler.parsed_fn_signature.return_type.annotation
+        wrapped = isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Response)
+        return get_args(hint)[0] if wrapped else hint
 
 
-def operation_id(path: str, handler: HTTPRouteHandler) -> str:
-    """`contacts_create`: what it is about, and its handler's name without the underscore of `get_`."""
-    verb = handler.handler_name.removesuffix("_")
-    return f"{path.removeprefix(API).split('/')[1]}_{verb}" if path.startswith(API) else verb
+def routes(app: Litestar) -> list[Route]:
+    """Every operation that is described, by path."""
+    found = [
+        Route(method, route.path_format, handler)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for method, (handler, _) in sorted(route.route_handler_map.items())
+        if handler.resolve_include_in_schema()
+    ]
+    return sorted(found, key=lambda each: each.path)
 
 
 class _Description:
     """Puts the parts together; what several operations refer to is collected on the way."""
 
     def __init__(self, app: Litestar) -> None:
-        self.app = app
+        self.version: str = app.state["version"]
+        self.routes = routes(app)
         self.schemas = Schemas()
         self.responses: dict[str, dict[str, Any]] = {}
         self.problems: dict[str, dict[str, Any]] = dict(refusals.SCHEMAS)
-        self.ids: dict[tuple[str, str], str] = {}
-        for method, path, handler in operations(app):
-            name = operation_id(path, handler)
-            assert name not in self.ids.values(), f"two operations are called {name}"
-            self.ids[method, path] = name
 
     def whole(self) -> dict[str, Any]:
         paths: dict[str, dict[str, Any]] = {}
-        tags: dict[str, None] = {}
-        for method, path, handler in sorted(operations(self.app), key=lambda each: each[1]):
-            paths.setdefault(path, {})[method.lower()] = self.operation(method, path, handler)
-            tags |= dict.fromkeys(handler.resolve_tags())
+        for route in self.routes:
+            paths.setdefault(route.path, {})[route.method.lower()] = self.operation(route)
+        tags = sorted({tag for route in self.routes for tag in route.handler.resolve_tags()})
+        names = [route.name for route in self.routes]
+        assert len(set(names)) == len(names), "two operations have the same name"
         assert not self.schemas.components.keys() & self.problems.keys(), "a shape is called like an error"
         return {
             "openapi": "3.1.0",
-            "info": {"title": "Bellbird", "version": self.app.state["version"], "description": cleandoc(INTRODUCTION)},
+            "info": {"title": "Bellbird", "version": self.version, "description": cleandoc(INTRODUCTION)},
             "servers": [{"url": "/", "description": "This server"}],
-            "tags": [{"name": tag, "description": docs.TAGS.get(tag, tag)} for tag in sorted(tags)],
+            "tags": [{"name": tag, "description": docs.TAGS.get(tag, tag)} for tag in tags],
             "paths": paths,
             "components": {
                 "schemas": dict(sorted({**self.schemas.components, **self.problems}.items())),
                 "responses": dict(sorted(self.responses.items())),
                 "parameters": PARAMETERS,
                 "headers": {name: {"schema": {"type": "string"}, **header} for name, header in HEADERS.items()},
-                "securitySchemes": {
-                    "bearer": {
-                        "type": "http",
-                        "scheme": "bearer",
-                        "description": "An access token (JWT), or an API key (`bb_live_...`)",
-                    }
-                },
+                "securitySchemes": {"bearer": BEARER},
             },
         }
 
-    def operation(self, method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
-        about = docs.about(handler)
+    def operation(self, route: Route) -> dict[str, Any]:
+        about = route.about
         for query in about.query.values():
             self.schemas.components.update({name: dict(schema) for name, schema in query.components.items()})
-        secured = path.startswith(API) and not about.public
-        sentences = [cleandoc(handler.fn.__doc__ or "")]
+        sentences = [cleandoc(route.handler.fn.__doc__ or "")]
         if about.needs:
             sentences.append(f"Needs the permission `{about.needs}`.")
         found: dict[str, Any] = {
-            "operationId": self.ids[method, path],
-            "summary": handler.summary,
+            "operationId": route.name,
+            "summary": route.handler.summary,
             "description": "\n\n".join(sentences),
-            "tags": sorted(handler.resolve_tags()),
-            "parameters": [*_parameters(method, path, about, keyed=_takes_a_key(method, path, about))],
-            "responses": {**self.answers(method, path, handler, about, secured), **self.errors(method, path, handler)},
-            "security": [{"bearer": []}] if secured else [],
+            "tags": sorted(route.handler.resolve_tags()),
+            "parameters": list(_parameters(route)),
+            "responses": {**self.answers(route), **self.errors(route)},
+            "security": [{"bearer": []}] if route.secured else [],
         }
-        if handler.deprecated:
+        if route.handler.deprecated:
             found["deprecated"] = True
-        if data := handler.parsed_fn_signature.parameters.get("data"):
-            media: dict[str, Any] = {"schema": self.schemas.of(data.annotation)}
-            if (example := about.example or example_of(data.annotation)) is not None:
-                media["example"] = example
-            found["requestBody"] = {"required": True, "content": {"application/json": media}}
+        if route.body is not None:
+            found["requestBody"] = {"required": True, "content": self.json(route.body, about.example)}
         return found
 
-    def answers(
-        self, method: str, path: str, handler: HTTPRouteHandler, about: docs.About, secured: bool
-    ) -> dict[str, Any]:
+    def json(self, shape: Any, example: Any) -> dict[str, Any]:
+        """A body of a shape, with the example that is given or the shape's own."""
+        media: dict[str, Any] = {"schema": self.schemas.of(shape)}
+        if (example := example or example_of(shape)) is not None:
+            media["example"] = example
+        return {"application/json": media}
+
+    def answers(self, route: Route) -> dict[str, Any]:
         """What is answered when all goes well."""
+        about = route.about
         answered: dict[str, Any] = {}
-        for status in about.answers or {handler.status_code: ""}:
-            hint = about.body.get(status, _answer(handler))
-            headers = ["X-Request-Id", *(["RateLimit", "RateLimit-Policy"] if secured else [])]
+        for status in about.answers or {route.handler.status_code: ""}:
+            made = status == HTTPStatus.CREATED
+            headers = ["X-Request-Id", *(["RateLimit", "RateLimit-Policy"] if route.secured else [])]
             headers += ["ETag"] if about.etag else []
-            headers += ["Location"] if status == HTTPStatus.CREATED else []
-            headers += ["Idempotency-Replayed"] if _takes_a_key(method, path, about) else []
+            headers += ["Location"] if made else []
+            headers += ["Idempotency-Replayed"] if route.keyed else []
             answer: dict[str, Any] = {
                 "description": about.answers.get(status) or f"{HTTPStatus(status).phrase}.",
                 "headers": _headers(headers),
             }
-            if hint not in (None, NoneType):
-                media: dict[str, Any] = {"schema": self.schemas.of(hint)}
-                if (example := about.answer or example_of(hint)) is not None:
-                    media["example"] = example
-                answer["content"] = {"application/json": media}
-            if status == HTTPStatus.CREATED and (links := self.links(path)):
+            shape = about.body.get(status, route.answer)
+            if shape not in (None, NoneType):
+                answer["content"] = self.json(shape, about.answer)
+            if made and (links := self.links(route.path)):
                 answer["links"] = links
             answered[str(status)] = answer
-        if about.etag and method == "GET":
+        if about.etag and route.method == "GET":
             same = "It is still as `If-None-Match` has it."
             answered["304"] = {"description": same, "headers": _headers(["X-Request-Id", "ETag"])}
         return answered
@@ -217,25 +188,24 @@ class _Description:
     def links(self, collection: str) -> dict[str, Any]:
         """What can be done next with what was made in a collection, by what its path names it with."""
         found = {}
-        for (_, path), name in self.ids.items():
-            if one := re.match(re.escape(collection) + r"/{(\w+)}(?![^/])", path):
-                found[name] = {"operationId": name, "parameters": {one[1]: f"$response.body#/{one[1]}"}}
+        for route in self.routes:
+            if one := re.match(re.escape(collection) + r"/{(\w+)}(?![^/])", route.path):
+                found[route.name] = {"operationId": route.name, "parameters": {one[1]: f"$response.body#/{one[1]}"}}
         return found
 
-    def errors(self, method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+    def errors(self, route: Route) -> dict[str, Any]:
         """What can be refused, by status: references, for most operations refuse much the same."""
-        about = docs.about(handler)
         refused = refusals.of_operation(
-            about,
-            secured=path.startswith(API) and not about.public,
-            writes=method != "GET",
-            keyed=_takes_a_key(method, path, about),
-            has_body="data" in handler.parsed_fn_signature.parameters,
+            route.about,
+            secured=route.secured,
+            writes=route.method != "GET",
+            keyed=route.keyed,
+            has_body=route.body is not None,
         )
         found = {}
         for status in sorted({each.status for each in refused}):
             same = sorted((each for each in refused if each.status == status), key=lambda each: each.code)
-            name = HTTPStatus(status).phrase.title().replace(" ", "") + "".join(f".{each.code}" for each in same)
+            name = f"Problem{status}" + "".join(f".{each.code}" for each in same)
             if name not in self.responses:
                 self.responses[name] = _refused(status, same)
                 self.problems |= {each.__name__: refusals.schema(each) for each in same}
@@ -246,38 +216,25 @@ class _Description:
 _ID: Final = docs.text("Its id", format="uuid")
 
 
-def _takes_a_key(method: str, path: str, about: docs.About) -> bool:
-    return method != "GET" and path.startswith(API) and about.idempotency_key and not about.public
-
-
-def _parameters(method: str, path: str, about: docs.About, *, keyed: bool) -> Iterator[dict[str, Any]]:
-    for name in re.findall(r"{(\w+)}", path):
+def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+    about = route.about
+    for name in re.findall(r"{(\w+)}", route.path):
         known = about.path.get(name) or (_ID if name == "id" else docs.text(f"Its {name}", min_length=1))
-        more = {} if known.example is None else {"example": known.example}
-        description, schema = known.description, known.schema
-        yield {"name": name, "in": "path", "required": True, "description": description, "schema": schema, **more}
+        yield {"name": name, "in": "path", "required": True, "description": known.description, **_value(known)}
     for name, query in about.query.items():
-        more = {} if query.example is None else {"example": query.example}
-        value: dict[str, Any] = {"schema": query.schema, **query.style, **more}
-        yield {
-            "name": name,
-            "in": "query",
-            "required": query.needed,
-            "description": query.description,
-            **({"content": {"application/json": value}} if query.components else value),
-        }
+        value = {"content": {"application/json": _value(query)}} if query.components else _value(query)
+        yield {"name": name, "in": "query", "required": query.needed, "description": query.description, **value}
     names = ["RequestId"]
-    names += ["IdempotencyKey"] if keyed else []
+    names += ["IdempotencyKey"] if route.keyed else []
     names += ["IfMatch"] if about.if_match else []
-    names += ["IfNoneMatch"] if about.etag and method == "GET" else []
+    names += ["IfNoneMatch"] if about.etag and route.method == "GET" else []
     for name in names:
         yield {"$ref": f"#/components/parameters/{name}"}
 
 
-def _answer(handler: HTTPRouteHandler) -> Any:
-    """The shape that a handler answers: of `Response[Contact]` it is Contact."""
-    hint = handler.parsed_fn_signature.return_type.annotation
-    return get_args(hint)[0] if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Response) else hint
+def _value(query: docs.Query) -> dict[str, Any]:
+    more = {} if query.example is None else {"example": query.example}
+    return {"schema": query.schema, **query.style, **more}
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Scope
 from litestar.typing import FieldDefinition
 
-from bellbird.core import credentials
+from bellbird.core import credentials, filters, paging
 from bellbird.core.actors import Actor
 from bellbird.core.credentials import NoCredential
 from bellbird.core.engine import Engine, ReadTx, Tx
@@ -212,6 +212,19 @@ def single(given: Mapping[str, list[str]], name: str) -> str | None:
     if len(values) > 1:
         raise InvalidInput.at(name, "is given more than once")
     return values[0] if values else None
+
+
+def flag(given: Mapping[str, list[str]], name: str) -> bool:
+    """A parameter that is true or false, and false when it is not given. Raises InvalidInput."""
+    try:
+        return filters.read_boolean(single(given, name) or "false")
+    except ValueError as error:
+        raise InvalidInput.at(name, str(error)) from None
+
+
+def size(given: Mapping[str, list[str]]) -> int:
+    """How many a page is to have. Raises InvalidInput."""
+    return paging.limit(single(given, "limit") or paging.DEFAULT_LIMIT)
 
 
 def version_of(request: Request[Any, Any, Any]) -> int | None:

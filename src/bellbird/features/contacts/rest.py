@@ -3,13 +3,13 @@
 from typing import Any, Final, cast, get_args
 
 from litestar import Request, Response, delete, get, patch, post, put
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_304_NOT_MODIFIED
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from msgspec import UNSET
 
 from bellbird.core import filters
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
-from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
+from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, etags, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.contacts import actions, queries, rules, schemas
@@ -59,10 +59,10 @@ def _query(given: dict[str, list[str]]) -> Query:
         filter=whole if whole is not None else nested or None,
         q=rest.single(given, "q"),
         sort=rest.single(given, "sort") or Query().sort,
-        limit=limit(rest.single(given, "limit") or DEFAULT_LIMIT),
+        limit=rest.size(given),
         cursor=rest.single(given, "cursor"),
-        deleted=_flag(given, "deleted"),
-        total=_flag(given, "total"),
+        deleted=rest.flag(given, "deleted"),
+        total=rest.flag(given, "total"),
         **_wanted(given),
     )
 
@@ -71,13 +71,6 @@ def _wanted(given: dict[str, list[str]]) -> dict[str, Any]:
     """`fields=` and `include=`, as far as they are given."""
     listed = {name: rest.single(given, name) for name in ("fields", "include") if name in given}
     return {name: [each.strip() for each in (names or "").split(",")] for name, names in listed.items()}
-
-
-def _flag(given: dict[str, list[str]], name: str) -> bool:
-    try:
-        return filters.read_boolean(rest.single(given, name) or "false")
-    except ValueError as error:
-        raise InvalidInput.at(name, str(error)) from None
 
 
 CALLING: Final = docs.About(
@@ -118,8 +111,6 @@ async def get_(request: Request[Any, Any, Any], id: str, read: ReadTx) -> Respon
     tag = _tag(read, contact, partly=bool(wanted))
     if fields and "version" not in fields:  # which the ETag needs all the same
         rules.put(contact, "version", UNSET)
-    if etags.is_current(request, tag):
-        return Response(cast(Contact, None), status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
     return Response(contact, headers={"ETag": tag})
 
 

@@ -5,10 +5,9 @@ from typing import Any, Final
 from litestar import Request, Response, delete, get, patch, post
 from litestar.status_codes import HTTP_201_CREATED
 
-from bellbird.core import filters
 from bellbird.core.engine import ReadTx, Tx
-from bellbird.core.errors import CannotGrant, InvalidInput
-from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
+from bellbird.core.errors import CannotGrant
+from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.keys import actions, queries
@@ -48,12 +47,9 @@ LISTING: Final = docs.About(
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[ApiKey]:
     """A page of keys, newest first; the keys themselves are not shown."""
     given = rest.query(request, LISTING.known)
-    try:
-        revoked = filters.read_boolean(rest.single(given, "revoked") or "false")
-    except ValueError as error:
-        raise InvalidInput.at("revoked", str(error)) from None
-    size = limit(rest.single(given, "limit") or DEFAULT_LIMIT)
-    return await queries.page(read, revoked=revoked, limit=size, cursor=rest.single(given, "cursor"))
+    return await queries.page(
+        read, revoked=rest.flag(given, "revoked"), limit=rest.size(given), cursor=rest.single(given, "cursor")
+    )
 
 
 GETTING: Final = docs.About(needs="keys:read", errors=(KeyNotFound,))

@@ -10,7 +10,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from bellbird.core.actors import ROLES
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import CannotGrant
-from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
+from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.roles import actions, queries
@@ -74,9 +74,7 @@ LISTING: Final = docs.About(needs="roles:read", query=docs.PAGED)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[TenantRole]:
     """A page of roles: first those that are built in, then the tenant's own by name."""
     given = rest.query(request, frozenset(docs.PAGED))
-    return await queries.page(
-        read, limit=limit(rest.single(given, "limit") or DEFAULT_LIMIT), cursor=rest.single(given, "cursor")
-    )
+    return await queries.page(read, limit=rest.size(given), cursor=rest.single(given, "cursor"))
 
 
 GETTING: Final = docs.About(needs="roles:read", path=_NAMED, errors=(RoleNotFound,), etag=True)

@@ -6,7 +6,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from bellbird.core.engine import ReadTx, Tx
-from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
+from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.teams import actions, queries
@@ -42,9 +42,7 @@ LISTING: Final = docs.About(needs="teams:read", query=docs.PAGED)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[Team]:
     """A page of teams by name, with how many members each has."""
     given = rest.query(request, frozenset(docs.PAGED))
-    return await queries.page(
-        read, limit=limit(rest.single(given, "limit") or DEFAULT_LIMIT), cursor=rest.single(given, "cursor")
-    )
+    return await queries.page(read, limit=rest.size(given), cursor=rest.single(given, "cursor"))
 
 
 GETTING: Final = docs.About(needs="teams:read", errors=(TeamNotFound,), etag=True)

@@ -6,11 +6,11 @@ from uuid import UUID
 from litestar import Request, Response, delete, get, patch, post
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
-from bellbird.core import filters, passwords
+from bellbird.core import passwords
 from bellbird.core.emails import MAX_OCTETS
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import CannotGrant, InvalidInput
-from bellbird.core.paging import DEFAULT_LIMIT, Page, limit
+from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, rest
 from bellbird.entrypoints.rest import Body
 from bellbird.features.users import actions, queries
@@ -105,15 +105,11 @@ async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[User]:
 
 def _query(given: dict[str, list[str]]) -> Query:
     """The query string as a Query. Raises InvalidInput naming the parameter."""
-    try:
-        disabled = filters.read_boolean(rest.single(given, "disabled") or "false")
-    except ValueError as error:
-        raise InvalidInput.at("disabled", str(error)) from None
     return Query(
         role=rest.single(given, "role"),
         team=_team(rest.single(given, "team")),
-        disabled=disabled,
-        limit=limit(rest.single(given, "limit") or DEFAULT_LIMIT),
+        disabled=rest.flag(given, "disabled"),
+        limit=rest.size(given),
         cursor=rest.single(given, "cursor"),
     )
 
