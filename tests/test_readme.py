@@ -28,7 +28,8 @@ def free_port() -> int:
 def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None:
     port = free_port()
     wait = f"for i in $(seq 100); do curl -s -o answer http://127.0.0.1:{port}/readyz && break; sleep 0.2; done\n"
-    commands, calls = blocks("sh")
+    commands, *more = blocks("sh")
+    calls = "".join(more)
     (tmp_path / "example.py").write_text(blocks("python")[0])
     # Whatever fails, the server that the README starts in the background ends with it.
     script = (
@@ -57,4 +58,6 @@ def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None
     assert ran.returncode == 0, said
     assert "Ann Lee ['Ann Lee'] Total(count=1, exact=True)" in said
     assert '"job_title":"Producer"' in said
+    assert '"token_type":"Bearer"' in said
+    assert '"display_name":"Tama"' in said
     assert '"total":{"count":1,"exact":true}' in said
