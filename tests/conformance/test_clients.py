@@ -25,11 +25,13 @@ def description(running: Serving, tmp_path: Path) -> Path:
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    # What is installed beside this Python is found without its environment being entered.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         command,
         check=False,
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**os.environ, "PATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
