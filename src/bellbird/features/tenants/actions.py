@@ -58,16 +58,17 @@ async def set(tx: SystemTx, id: UUID, *, name: str | None = None, **settings: An
 
 async def suspend(tx: SystemTx, id: UUID) -> Tenant:
     """Make a tenant read-only and record `tenant.suspended`. Raises TenantNotFound."""
+    tx.require("tenants:write")
     return await _set_status(tx, id, "suspended")
 
 
 async def resume(tx: SystemTx, id: UUID) -> Tenant:
     """Let a suspended tenant write again and record `tenant.resumed`. Raises TenantNotFound."""
+    tx.require("tenants:write")
     return await _set_status(tx, id, "active")
 
 
 async def _set_status(tx: SystemTx, id: UUID, status: Any) -> Tenant:
-    tx.require("tenants:write")
     tenant = await _locked(tx, id)
     event = "tenant.resumed" if status == "active" else "tenant.suspended"
     return await _write(tx, tenant, replace(tenant, status=status), event)
