@@ -304,6 +304,28 @@ async def test_no_bad_credential_opens_any_door(app: Any, nobody: httpx.AsyncCli
         assert works.status_code < 300 or works.json()["code"] == row.otherwise, said
 
 
+async def test_who_is_calling_and_whether_they_may_comes_before_what_was_sent(
+    app: Any, nobody: httpx.AsyncClient, world: World, bellbird: Bellbird, owner: psycopg.Connection[Any]
+) -> None:
+    """Whoever may not call is told so, and learns nothing of what would be right."""
+    custom_role(owner, world.tenant, "nothing", [])
+    token = bellbird.tokens.make(world.tenant.id, uuid4(), valid_for=timedelta(hours=1), roles=("nothing",))
+    for method, path, row in table(app):
+        if row.needs is None:
+            continue
+        url = path.removeprefix(API).replace("{id}", "no-id").replace("{name}", "no name!")
+        for query, body in (("", None), ("", b"{"), ("", b'{"no": "such field"}'), ("?no=parameter&limit=x", b"[]"),
+                            ("", b" " * 2_000_000)):  # fmt: skip
+            for authorization, status in ((None, 401), (f"Bearer {token}", 403)):
+                if status == 403 and not row.needs:
+                    continue
+                headers = {} if authorization is None else {"Authorization": authorization}
+                answer = await nobody.request(method, url + query, content=body, headers=headers)
+                assert answer.status_code == status, (
+                    f"{method} {url}{query} {(body or b'')[:20]!r}: {answer.text[:300]}"
+                )
+
+
 async def test_a_token_from_outside_and_one_of_ours_open_it(
     app: Any, nobody: httpx.AsyncClient, tenant: Tenant
 ) -> None:

@@ -64,7 +64,7 @@ def build(
 
     application = Litestar(
         route_handlers=[
-            Router(API, route_handlers=routes, dependencies=access.dependencies()),
+            Router(API, route_handlers=routes, dependencies=access.dependencies(), before_request=_guard(access)),
             healthz,
             readyz,
             openapi.openapi,
@@ -85,6 +85,19 @@ def build(
     conduct = Conduct(application, through, clock=clock, settings=settings, metrics=metrics, tracing=tracing)
     _tell_of_pools(metrics, access.engine)
     return conduct
+
+
+def _guard(access: Access) -> Callable[[Request[Any, Any, Any]], Awaitable[Response[None] | None]]:
+    async def before(request: Request[Any, Any, Any]) -> Response[None] | None:
+        """Who is calling, and whether they may, comes before anything that was sent."""
+        said = docs.about(request.route_handler)
+        if not said.public and request.method != "OPTIONS":
+            _, actor = await access.enter(request.scope)
+            if said.needs:
+                actor.require(said.needs)
+        return await docs.before(request)
+
+    return before
 
 
 def _scraped(metrics: Metrics, settings: Settings) -> Any:

@@ -4,7 +4,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from inspect import isawaitable
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from bellbird.core.principals import Claims, Principals
 from bellbird.core.settings import Settings
 from bellbird.entrypoints import bodies, idempotency
 from bellbird.entrypoints.idempotency import Vault
-from bellbird.entrypoints.rates import RateLimits
+from bellbird.entrypoints.rates import Kind, RateLimits
 from bellbird.entrypoints.tokens import Tokens
 
 log = logging.getLogger("bellbird")
@@ -89,25 +89,27 @@ class Access:
             self._keys.popitem(last=False)
         return claims
 
-    async def enter(self, scope: Scope, kind: Literal["read", "write"]) -> tuple[UUID, Actor]:
-        """The tenant and the actor of a request, counted against their limits. Raises NotSignedIn, RateLimited."""
-        claims = await self.claims(scope)
-        actor = self.principals.known(claims) or await self.principals.actor(claims)
+    async def enter(self, scope: Any) -> tuple[UUID, Actor]:
+        """The tenant and the actor of a request, counted once against their limits. Raises NotSignedIn, RateLimited."""
         state = scope["state"]
-        state["tenant_id"], state["actor"] = claims.tenant_id, actor
-        await self.rates.check(claims.tenant_id, actor, kind, state["headers"])
-        return claims.tenant_id, actor
+        if "actor" not in state:
+            claims = await self.claims(scope)
+            actor = self.principals.known(claims) or await self.principals.actor(claims)
+            state["tenant_id"], state["actor"] = claims.tenant_id, actor
+            kind: Kind = "read" if scope["method"] == "GET" else "write"
+            await self.rates.check(claims.tenant_id, actor, kind, state["headers"])
+        return state["tenant_id"], state["actor"]
 
     async def read(self, request: Request[Any, Any, Any]) -> ReadTx:
         """Reads on behalf of whoever is calling."""
         scope = request.scope
-        tenant_id, actor = await self.enter(scope, "read")
+        tenant_id, actor = await self.enter(scope)
         return ReadTx(self.engine, tenant_id, actor, scope["state"]["request_id"])
 
     async def tx(self, request: Request[Any, Any, Any]) -> AsyncGenerator[Tx, None]:
         """A transaction on behalf of whoever is calling, committed before the answer is sent."""
         scope = request.scope
-        tenant_id, actor = await self.enter(scope, "write")
+        tenant_id, actor = await self.enter(scope)
         tx = self.engine.tenant(tenant_id, actor, request_id=scope["state"]["request_id"])
         key = header(scope, b"idempotency-key")
         if key is None:

@@ -205,7 +205,7 @@ CHANGING: Final = docs.About(idempotency_key=False, errors=(Forbidden, NoPasswor
 )  # fmt: skip
 async def change_password(request: Request[Any, Any, Any], data: PasswordChange, access: Access) -> None:
     """Put a new password in the present one's place, and end every other session that you have, in whatever tenant."""
-    _, actor = await access.enter(request.scope, "write")
+    _, actor = await access.enter(request.scope)
     session_id = (await access.claims(request.scope)).session_id
     await actions.change_password(
         access.engine, access.settings, actor, data, session_id=session_id, caller=_caller(request)
