@@ -1,6 +1,7 @@
 """Bellbird inside a host application, which says itself who is calling."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,24 @@ async def test_the_guides_example_lets_the_hosts_users_in(
         assert "does not know who is calling" in answer.json()["detail"]
 
 
+async def test_what_the_host_keeps_in_the_requests_state_is_not_taken_for_ours(
+    bellbird: Bellbird, tenant: Tenant
+) -> None:
+    app = create_app(bellbird)
+    theirs = {"actor": "somebody", "tenant_id": tenant.id, "query": {"limit": ["1"]}, "held": object(), "code": "x"}
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "state": dict(theirs)}, receive, send)
+
+    transport = httpx.ASGITransport(host, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://host.test/api/v1") as api:
+        assert (await api.get("/contacts")).status_code == 401
+        token = bellbird.tokens.make(tenant.id, uuid4(), valid_for=timedelta(hours=1), roles=("owner",))
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "1"}
+        assert (await api.post("/contacts", json={"first_name": "Ann"}, headers=headers)).status_code == 201
+        assert (await api.get("/contacts?limit=0", headers=headers)).status_code == 422
+
+
 async def test_it_may_be_an_ordinary_function(bellbird: Bellbird, tenant: Tenant) -> None:
     claims = Claims(tenant.id, "user", str(uuid4()), roles=("viewer",))
     async with client(create_app(bellbird, identify=lambda scope: claims)) as api:
@@ -51,8 +70,6 @@ async def test_it_may_be_an_ordinary_function(bellbird: Bellbird, tenant: Tenant
 
 
 async def test_bellbirds_own_tokens_are_then_not_looked_at(bellbird: Bellbird, tenant: Tenant) -> None:
-    from datetime import timedelta
-
     token = bellbird.tokens.make(tenant.id, uuid4(), valid_for=timedelta(hours=1), roles=("owner",))
     async with client(create_app(bellbird, identify=lambda scope: None)) as api:
         assert (await api.get("/contacts", headers={"Authorization": f"Bearer {token}"})).status_code == 401

@@ -93,8 +93,8 @@ def _head(record: logging.LogRecord, message: str) -> Iterator[tuple[str, Any]]:
     yield "request_id", state["request_id"]
     yield "method", scope["method"]
     yield "route", scope.get("path_template")
-    if "tenant_id" in state:
-        yield "tenant_id", str(state["tenant_id"])
+    if (tenant_id := state.get("tenant_id")) is not None:
+        yield "tenant_id", str(tenant_id)
     if (actor := state.get("actor")) is not None:
         yield "actor", f"{actor.kind}:{actor.id}"
 

@@ -35,6 +35,10 @@ log = logging.getLogger(logs.ACCESS)
 SIGN_IN: Final = "/api/v1/auth/"
 
 
+# What a request's state has of ours once it is known. Whatever a host application calls so is another thing.
+_UNKNOWN: Final = {"actor": None, "tenant_id": None, "query": None, "held": None, "code": None}
+
+
 class TimedOut(Unavailable):
     """The request took too long and was given up.
 
@@ -109,7 +113,7 @@ class _Exchange:
         self._known = known = dict(scope["headers"])
         given = known.get(b"x-request-id")
         request_id = given.decode() if given is not None and _is_request_id(given) else conduct.new_id()
-        scope["state"] = {**(scope.get("state") or {}), "request_id": request_id, "headers": []}
+        scope["state"] = {**(scope.get("state") or {}), **_UNKNOWN, "request_id": request_id, "headers": []}
         self._method = scope["method"]
         # HEAD is GET without the body (RFC 9110, section 9.3.2).
         self.scope: Any = {**scope, "method": "GET"} if self._method == "HEAD" else scope

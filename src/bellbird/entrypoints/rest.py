@@ -92,7 +92,7 @@ class Access:
     async def enter(self, scope: Any) -> tuple[UUID, Actor]:
         """The tenant and the actor of a request, counted once against their limits. Raises NotSignedIn, RateLimited."""
         state = scope["state"]
-        if "actor" not in state:
+        if state["actor"] is None:
             claims = await self.claims(scope)
             actor = self.principals.known(claims) or await self.principals.actor(claims)
             state["tenant_id"], state["actor"] = claims.tenant_id, actor
