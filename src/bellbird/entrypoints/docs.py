@@ -118,7 +118,7 @@ async def before(request: Request[Any, Any, Any]) -> Response[None] | None:
     """
     if request.scope["query_string"] and request.method != "OPTIONS":
         said = about(request.route_handler)
-        given = rest.query(request, said.known)
+        given = rest.read_query(request.scope["query_string"], said.known)
         request.scope["state"]["query"] = given
         limits = said.limits
         faults = [limits[name].fault(name, values) for name, values in given.items() if name in limits]

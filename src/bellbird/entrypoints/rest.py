@@ -187,14 +187,16 @@ class Body(AbstractDTO[Shape]):
         return False
 
 
-def query(request: Request[Any, Any, Any], known: frozenset[str]) -> dict[str, list[str]]:
-    """The query string's parameters. Raises InvalidInput for an unknown one (`filter[...]` goes with `filter`)."""
-    checked: dict[str, list[str]] | None = request.scope["state"].get("query")
-    if checked is not None:  # docs.before() has been here
-        return checked
+def query(request: Request[Any, Any, Any]) -> dict[str, list[str]]:
+    """The query string's parameters, which `docs.before` has read and found described."""
+    given: dict[str, list[str]] | None = request.scope["state"]["query"]
+    return given or {}
+
+
+def read_query(text: bytes, known: frozenset[str]) -> dict[str, list[str]]:
+    """A query string's parameters. Raises InvalidInput for an unknown one (`filter[...]` goes with `filter`)."""
     try:
-        text = request.scope["query_string"].decode("ascii")
-        given = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=100) if text else {}
+        given = parse_qs(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except (UnicodeDecodeError, ValueError):
         raise InvalidInput("The query string is not valid: it must be percent-encoded UTF-8.") from None
     others = f"known are {', '.join(sorted(known))}" if known else "there are none here"

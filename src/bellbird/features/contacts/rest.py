@@ -46,7 +46,7 @@ LISTING: Final = docs.About(needs="contacts:read", query=schemas.QUERY)
 @get("/contacts", tags=TAGS, summary="List, filter and search contacts", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """A page of contacts, newest first unless sorted or searched otherwise."""
-    return await queries.page(read, _query(rest.query(request, LISTING.known)))
+    return await queries.page(read, _query(rest.query(request)))
 
 
 def _query(given: dict[str, list[str]]) -> Query:
@@ -90,7 +90,7 @@ CALLING: Final = docs.About(
 @get("/contacts/lookup", tags=TAGS, summary="Who is calling?", about=CALLING)
 async def lookup(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]:
     """Every contact that may be calling from a number, in any format, likeliest first."""
-    given = rest.query(request, CALLING.known)
+    given = rest.query(request)
     number = rest.single(given, "number")
     if not number:
         raise InvalidInput.at("number", "is needed: the number that is calling, in any format")
@@ -103,7 +103,7 @@ GETTING: Final = docs.About(needs="contacts:read", query=schemas.WANTED, errors=
 @get("/contacts/{id:str}", tags=TAGS, summary="Get a contact", about=GETTING)
 async def get_(request: Request[Any, Any, Any], id: str, read: ReadTx) -> Response[Contact]:
     """A contact by its id; deleted ones are not found."""
-    wanted = _wanted(rest.query(request, GETTING.known))
+    wanted = _wanted(rest.query(request))
     fields = wanted.get("fields")
     contact = await queries.get(
         read, rest.id_of(id), **(wanted | {"fields": [*fields, "version"]} if fields else wanted)
@@ -135,7 +135,7 @@ UPSERTING: Final = docs.About(
 @put("/contacts", dto=Body[NewContact], return_dto=None, tags=TAGS, summary="Create or update", about=UPSERTING)
 async def upsert(request: Request[Any, Any, Any], data: NewContact, tx: Tx) -> Response[Contact]:
     """Update the contact that matches by e-mail, phone or external id, or create it: never two, however many ask."""
-    match = rest.single(rest.query(request, frozenset({"match"})), "match")
+    match = rest.single(rest.query(request), "match")
     if match not in get_args(MatchBy):
         raise InvalidInput.at("match", f"must be {', '.join(get_args(MatchBy))}, not {match!r}")
     upserted = await actions.upsert(tx, data, match=cast(MatchBy, match))

@@ -46,7 +46,7 @@ LISTING: Final = docs.About(
 @get("/keys", tags=TAGS, summary="List API keys", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[ApiKey]:
     """A page of keys, newest first; the keys themselves are not shown."""
-    given = rest.query(request, LISTING.known)
+    given = rest.query(request)
     return await queries.page(
         read, revoked=rest.flag(given, "revoked"), limit=rest.size(given), cursor=rest.single(given, "cursor")
     )

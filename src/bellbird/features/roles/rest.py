@@ -73,7 +73,7 @@ LISTING: Final = docs.About(needs="roles:read", query=docs.PAGED)
 @get("/roles", tags=TAGS, summary="List roles", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[TenantRole]:
     """A page of roles: first those that are built in, then the tenant's own by name."""
-    given = rest.query(request, frozenset(docs.PAGED))
+    given = rest.query(request)
     return await queries.page(read, limit=rest.size(given), cursor=rest.single(given, "cursor"))
 
 

@@ -41,7 +41,7 @@ LISTING: Final = docs.About(needs="teams:read", query=docs.PAGED)
 @get("/teams", tags=TAGS, summary="List teams", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[Team]:
     """A page of teams by name, with how many members each has."""
-    given = rest.query(request, frozenset(docs.PAGED))
+    given = rest.query(request)
     return await queries.page(read, limit=rest.size(given), cursor=rest.single(given, "cursor"))
 
 

@@ -100,7 +100,7 @@ LISTING: Final = docs.About(
 @get("/users", tags=TAGS, summary="List users", about=LISTING)
 async def page(request: Request[Any, Any, Any], read: ReadTx) -> Page[User]:
     """A page of users, whoever Bellbird has known longest first."""
-    return await queries.page(read, _query(rest.query(request, LISTING.known)))
+    return await queries.page(read, _query(rest.query(request)))
 
 
 def _query(given: dict[str, list[str]]) -> Query:
