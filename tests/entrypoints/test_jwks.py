@@ -313,13 +313,12 @@ async def test_over_tls_the_issuer_must_be_who_it_says(
 
 
 async def test_a_redirection_on_the_same_host_is_followed(tokens: Tokens, idp: IssuerServer) -> None:
-    found = Answer()
-    idp.answer = Answer(301, b"", {"Location": "/oauth2/keys"})
+    found, moved = Answer(), Answer(301, b"", {"Location": "/oauth2/keys"})
     send = idp.send
 
     def then_answer(request: Any) -> None:
+        idp.answer = moved if request.path == "/jwks" else found  # before it is sent: the next question comes at once
         send(request)
-        idp.answer = found
 
     idp.send = then_answer  # type: ignore[method-assign]
     assert await tokens.fetch_claims(a_token(idp))
