@@ -83,6 +83,10 @@ class Bellbird:
             self._server = postgres.start(self.settings.data_dir)
         return self._server.conninfo(user=role or "postgres")
 
+    def _direct_conninfo(self) -> str | None:
+        url = self.settings.direct_database_url
+        return None if url is None else url.get_secret_value()
+
     def open(self) -> Engine:
         """Start what has to be started and check that the database is ready. Blocks for a moment.
 
@@ -100,6 +104,8 @@ class Bellbird:
             self._engine = Engine(
                 self.conninfo(APP_ROLE),
                 system_conninfo=self.conninfo(SYSTEM_ROLE),
+                direct_conninfo=self._direct_conninfo(),
+                secret=self.secret,
                 clock=self._clock,
                 pool_size=self.settings.pool_size,
                 pool_timeout=self.settings.pool_timeout,

@@ -16,13 +16,13 @@ from bellbird.core.errors import CannotGrant, Forbidden
 PERMISSIONS: Final = frozenset({
     "contacts:read", "contacts:write", "contacts:purge",
     "users:read", "users:write", "roles:read", "roles:write", "teams:read", "teams:write", "keys:read", "keys:write",
-    "tenants:write",
+    "operations:read", "operations:write", "audit:read", "tenants:write",
 })  # fmt: skip
 
 # What only the operator of the deployment may do, and so no role can have.
 OPERATORS: Final = frozenset({"tenants:write"})
 
-Origin = Literal["api", "cli", "library", "job"]
+Origin = Literal["api", "cli", "library", "job", "hook", "import"]
 Visibility = Literal["own", "team", "all"]
 FieldAccess = Literal["hidden", "read_only"]
 
@@ -78,8 +78,8 @@ class Role:
 
 
 _READ: Final = frozenset({"contacts:read"})
-_WORK: Final = _READ | {"contacts:write", "users:read", "teams:read"}
-_MANAGE: Final = _WORK | {"contacts:purge", "teams:write", "roles:read"}
+_WORK: Final = _READ | {"contacts:write", "users:read", "teams:read", "operations:read"}
+_MANAGE: Final = _WORK | {"contacts:purge", "teams:write", "roles:read", "operations:write"}
 _EVERYTHING: Final = PERMISSIONS - OPERATORS
 
 # The roles that every tenant has. An owner differs from an admin in that only owners make and unmake owners.

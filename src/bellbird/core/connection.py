@@ -64,6 +64,18 @@ ADAPTERS: Final = AdaptersMap(adapters)
 ADAPTERS.register_loader("jsonb", _RawJson)
 
 
+class _RawText(Loader):
+    """JSON as the bytes it is."""
+
+    format = Format.BINARY
+
+    def load(self, data: Any) -> bytes:
+        return bytes(data)
+
+
+ADAPTERS.register_loader("json", _RawText)
+
+
 class Connection(AsyncConnection[Row]):
     """One connection to PostgreSQL, with the statements it has prepared."""
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from bellbird.core import events, ids, tenants
+from bellbird.core import events, ids, proofs, tenants
 from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock, SystemClock
 from bellbird.core.connection import Connection, Parameter, Pending, Row
@@ -20,6 +20,7 @@ from bellbird.core.errors import NotSignedIn, TenantSuspended, Unavailable
 from bellbird.core.events import Event
 from bellbird.core.pool import STALE_PLAN, Pool, translate
 from bellbird.core.tenants import Snapshot, Tenant
+from bellbird.core.wakeups import Wakeups
 
 if TYPE_CHECKING:
     from bellbird.core.tracing import Tracing
@@ -33,7 +34,9 @@ class Engine:
 
     `conninfo` may log in as anyone who may become the two roles; logging in as `bellbird_app` itself saves
     a statement in each transaction. Nothing is set for a session, so PgBouncer in transaction mode is fine
-    (with `prepared_statements=False` where it is older than 1.21).
+    (with `prepared_statements=False` where it is older than 1.21). `direct_conninfo` goes past such a pooler: LISTEN
+    and locks that outlast a transaction need a connection of their own.
+    `secret` signs what is written to the event log; without one, `bellbird audit verify` calls it unsigned.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Engine:
         conninfo: str,
         *,
         system_conninfo: str | None = None,
+        direct_conninfo: str | None = None,
+        secret: str | None = None,
         clock: Clock | None = None,
         pool_size: int = 10,
         pool_timeout: float = 3.0,
@@ -52,6 +57,9 @@ class Engine:
         kind = (pool_timeout, prepared_statements, tracing)
         self._app = Pool(conninfo, APP_ROLE, pool_size, *kind)
         self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, *kind)
+        self._direct_conninfo = direct_conninfo or system_conninfo or conninfo
+        self.log_key = None if secret is None else proofs.key(secret)
+        self.wakeups = Wakeups(self.connect)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,8 +69,28 @@ class Engine:
 
     async def close(self) -> None:
         """Close every connection; transactions still open are rolled back by the server."""
+        await self.wakeups.close()
         await self._app.close()
         await self._system.close()
+
+    async def connect(self, role: str | None = None) -> psycopg.AsyncConnection[Row]:
+        """A connection outside the pools, which commits each statement by itself: for LISTEN, NOTIFY and locks that are
+        held for longer than a transaction. Raises psycopg.Error.
+        """
+        connection = await psycopg.AsyncConnection[Row].connect(
+            self._direct_conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="bellbird",
+            prepare_threshold=None,
+        )
+        if role is not None:
+            try:
+                await connection.execute(f"set role {role}".encode())
+            except psycopg.Error:
+                await connection.close()
+                raise
+        return connection
 
     def pools(self) -> Mapping[str, Mapping[str, int]]:
         """How the connections stand, by pool, in psycopg_pool's words."""
@@ -152,6 +180,7 @@ class _Base:
 class _Open(_Base):
     """A transaction that holds its connection from the first exchange to the commit."""
 
+    _has_news = False
     _pool: Pool
     _connection: Connection | None = None
     _done = False
@@ -183,6 +212,8 @@ class _Open(_Base):
         self._done = True
         if commit.tag != b"COMMIT":  # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction
             raise Unavailable("The transaction had failed before it was committed; nothing was changed.")
+        if self._has_news:
+            self.engine.wakeups.send()
 
     async def close(self) -> None:
         """Give the connection back, rolling back whatever was not committed."""
@@ -200,6 +231,11 @@ class _Open(_Base):
     def _take_queue(self) -> list[Pending]:
         queue, self._queue = self._queue, []
         return queue
+
+    def _append(self, tenant_id: UUID, event: Event) -> None:
+        engine, self._has_news = self.engine, True
+        who = (self.actor, self.request_id, engine.clock, engine.log_key)
+        self.queue(events.APPEND, *events.row(event, tenant_id, *who))
 
     async def _send(self, queue: list[Pending]) -> None:
         if self._connection is None:
@@ -275,12 +311,7 @@ class Tx(_Open):
         """Append an event to the log, in this transaction."""
         assert self._may_write, "a write begins with tx.writable(), which checks that the tenant may write"
         self.touched.append(event.entity_id)
-        self.queue(
-            events.APPEND,
-            *events.row(
-                event, tenant_id=self.tenant_id, actor=self.actor, request_id=self.request_id, clock=self.clock
-            ),
-        )
+        self._append(self.tenant_id, event)
 
 
 class ReadTx(_Base):
@@ -361,10 +392,7 @@ class SystemTx(_Open):
 
     def emit(self, tenant_id: UUID, event: Event) -> None:
         """Append an event to a tenant's log, in this transaction."""
-        self.queue(
-            events.APPEND,
-            *events.row(event, tenant_id=tenant_id, actor=self.actor, request_id=self.request_id, clock=self.clock),
-        )
+        self._append(tenant_id, event)
 
     def access_changed(self, tenant_id: UUID) -> None:
         """Once committed, what anybody of the tenant may do is found out anew, everywhere within a second."""

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(description="PostgreSQL 15 or newer, as `postgresql://user:password@host/name`; empty: the embedded one"),
     ] = None
+    direct_database_url: Annotated[
+        SecretStr | None,
+        Field(description="the same database past any PgBouncer, for LISTEN and long locks; empty: database_url"),
+    ] = None
     data_dir: Annotated[
         Path | None,
         Field(description="where the embedded PostgreSQL and the generated secret live; empty: the user's data folder"),
@@ -127,7 +131,7 @@ class Settings(BaseSettings):
         Field(description="outside issuers whose access tokens are accepted beside our own: a JSON list of objects"),
     ] = ()  # fmt: skip
 
-    @field_validator("database_url")
+    @field_validator("database_url", "direct_database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():

@@ -72,7 +72,7 @@ def _made(tx: Tx, new: NewContact, settings: TenantSettings) -> Contact:
 
 def _insert(tx: Tx, contact: Contact) -> None:
     tx.queue(INSERT, tx.tenant_id, *to_row(contact))
-    tx.emit(Event("contact.created", contact.id, contact.id, changes=_difference(None, contact)))
+    tx.emit(_event("contact.created", contact, _difference(None, contact)))
 
 
 # The id, the kind of row and when it was made stay as they are; FOR UPDATE has locked the row.
@@ -114,7 +114,7 @@ async def _change(
     )
     duplicates = await _claim(tx, gained, settings.duplicate_policy)
     tx.queue(UPDATE, tx.tenant_id, *to_row(changed))
-    tx.emit(Event("contact.updated", contact.id, contact.id, changes=_difference(contact, changed)))
+    tx.emit(_event("contact.updated", changed, _difference(contact, changed)))
     return _answer(tx, changed, duplicates)
 
 
@@ -131,9 +131,11 @@ async def delete(tx: Tx, id: UUID, *, version: int | None = None) -> None:
     Raises ContactNotFound, VersionMismatch.
     """
     tx.require("contacts:write")
-    await _locked(tx, id, version=version)
-    tx.queue(DELETE, tx.tenant_id, id, _now(tx))
-    tx.emit(Event("contact.deleted", id, id))
+    contact, _ = await _locked(tx, id, version=version)
+    now = _now(tx)
+    tx.queue(DELETE, tx.tenant_id, id, now)
+    deleted = replace(contact, deleted_at=now, version=contact.version + 1, updated_at=now)
+    tx.emit(_event("contact.deleted", deleted, {"deleted_at": (None, now)}))
 
 
 async def restore(tx: Tx, id: UUID) -> Contact:
@@ -151,7 +153,7 @@ async def restore(tx: Tx, id: UUID) -> Contact:
     restored = replace(contact, deleted_at=None, version=contact.version + 1, updated_at=_now(tx))
     duplicates = await _claim(tx, restored, settings.duplicate_policy)
     tx.queue(UPDATE, tx.tenant_id, *to_row(restored))
-    tx.emit(Event("contact.restored", id, id))
+    tx.emit(_event("contact.restored", restored, {"deleted_at": (contact.deleted_at, None)}))
     return _answer(tx, restored, duplicates)
 
 
@@ -370,6 +372,11 @@ def _lock(tx: Tx, keys: Iterable[tuple[str, str]]) -> None:
     }
     for number in sorted(numbers):
         tx.queue(HOLD, number)
+
+
+def _event(type: str, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> Event:
+    """What happened to a contact, which is now like this: the version puts a contact's events in order for good."""
+    return Event(type, contact.id, contact.id, changes, {"version": contact.version}, at=contact.updated_at)
 
 
 def _difference(old: Contact | None, new: Contact) -> dict[str, tuple[Any, Any]]:

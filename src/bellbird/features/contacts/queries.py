@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from bellbird.core import filters, paging, phones
 from bellbird.core.actors import visible
 from bellbird.core.connection import Pending
@@ -289,4 +291,4 @@ async def _total(tx: Tx | ReadTx, counting: tuple[Pending, str, list[Any]]) -> T
     if count <= paging.EXACT_TO:
         return Total(count, exact=True)
     ((plan,),) = await tx.all(explain, *values)
-    return Total(max(count, int(plan[0]["Plan"]["Plan Rows"])), exact=False)
+    return Total(max(count, int(msgspec.json.decode(plan)[0]["Plan"]["Plan Rows"])), exact=False)
