@@ -59,6 +59,15 @@ bench: $(DEV_STAMP) ## Run every benchmark against PostgreSQL's own limit
 bench-api: $(DEV_STAMP) ## Benchmark the API alone
 	@$(BIN)/python -m benchmarks.api $(ARGS)
 
+bench-log: $(DEV_STAMP) ## Benchmark what the event log costs a create
+	@$(BIN)/python -m benchmarks.log $(ARGS)
+
+bench-kill: $(DEV_STAMP) ## Kill workers 50 times during 5,000 jobs, and see that none is lost
+	@$(BIN)/python -m benchmarks.kill_worker $(ARGS)
+
+bench-stream: $(DEV_STAMP) ## Benchmark the live stream: a thousand clients of one process
+	@$(BIN)/python -m benchmarks.stream $(ARGS)
+
 lock: $(DEV_STAMP) ## Renew the locked requirements
 	@compile="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --extra demo --group build"
@@ -80,4 +89,4 @@ $(NODE_STAMP): $(NODE)/package-lock.json
 	@cd $(NODE) && npm ci --no-audit --no-fund
 	touch node_modules/.package-lock.json
 
-.PHONY: help demo test test-system check format format-check lint types contracts docs docs-check conformance node bench bench-api lock clean
+.PHONY: help demo test test-system check format format-check lint types contracts docs docs-check conformance node bench bench-api bench-log bench-kill bench-stream lock clean

@@ -3,9 +3,9 @@
 import sys
 from typing import Final
 
-from benchmarks import api
+from benchmarks import api, log
 
-BENCHMARKS: Final = (api.main,)
+BENCHMARKS: Final = (api.main, log.main)
 
 
 def main(arguments: list[str]) -> int:

@@ -29,6 +29,11 @@ def resident_mb(root: int, *, marked: str) -> list[float]:
     ]
 
 
+def own_mb(pid: int) -> float:
+    """The resident memory of one process, in MB."""
+    return int(dict(_processes())[pid][21]) * PAGE / MB
+
+
 class Meter:
     """Reads what processes and theirs use while its block runs; `seconds` has it afterwards, one for each."""
 

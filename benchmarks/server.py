@@ -36,9 +36,9 @@ UNLIMITED: Final = {f"BELLBIRD_RATE_{of}_{kind}": "1000000000/minute" for of in 
 WORKER_MARK: Final = "spawn_main"
 
 
-def command(port: int) -> list[str]:
+def command(port: int, workers: int = WORKERS) -> list[str]:
     """How the server is started."""
-    return [sys.executable, "-m", "bellbird", "serve", "--port", str(port), "--workers", str(WORKERS)]
+    return [sys.executable, "-m", "bellbird", "serve", "--port", str(port), "--workers", str(workers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,19 @@ class Server:
         return cpu.used(self.process.pid)
 
     def workers_mb(self) -> list[float]:
-        """The resident memory of each worker, in MB."""
-        return cpu.resident_mb(self.process.pid, marked=WORKER_MARK)
+        """The resident memory of each worker, in MB; a single one is the server's own process."""
+        return cpu.resident_mb(self.process.pid, marked=WORKER_MARK) or [cpu.own_mb(self.process.pid)]
 
 
 @contextmanager
-def running(conninfo: str) -> Iterator[Server]:
+def running(conninfo: str, workers: int = WORKERS) -> Iterator[Server]:
     """The server over a database, until the block ends. Raises BenchmarkFailed when it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BELLBIRD_")}
     settings = {"BELLBIRD_DATABASE_URL": url(conninfo), "BELLBIRD_SECRET": SECRET, **UNLIMITED}
-    process = subprocess.Popen(command(port), env=kept | settings, start_new_session=True)
+    process = subprocess.Popen(command(port, workers), env=kept | settings, start_new_session=True)
     try:
         server = Server(process, port)
         _wait_until_ready(server)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         Conflict,
         Fault,
         Forbidden,
+        HookFailed,
+        HookInvalid,
+        HookTimedOut,
         IdempotencyConflict,
         IdempotencyKeyReused,
         InvalidInput,
@@ -29,16 +32,31 @@ if TYPE_CHECKING:
         NotFound,
         NotSignedIn,
         RateLimited,
+        Rejected,
         TenantNotFound,
         TenantSuspended,
         Unavailable,
         VersionMismatch,
     )
+    from bellbird.core.events import Logged
+    from bellbird.core.hooks import Change
     from bellbird.core.paging import Page, Total
     from bellbird.core.postgres import PostgresUnusable
     from bellbird.core.principals import Claims
     from bellbird.core.settings import Settings, SettingsInvalid
-    from bellbird.features import contacts, keys, roles, sessions, teams, tenants, users
+    from bellbird.features import (
+        audit,
+        contacts,
+        keys,
+        live,
+        operations,
+        roles,
+        sessions,
+        teams,
+        tenants,
+        timeline,
+        users,
+    )
 
 # Where each name lives: `bellbird --help` and a host's own start should not wait for what they do not use.
 _HOME = {
@@ -53,6 +71,9 @@ _HOME = {
         "Conflict",
         "Fault",
         "Forbidden",
+        "HookFailed",
+        "HookInvalid",
+        "HookTimedOut",
         "IdempotencyConflict",
         "IdempotencyKeyReused",
         "InvalidInput",
@@ -60,16 +81,31 @@ _HOME = {
         "NotFound",
         "NotSignedIn",
         "RateLimited",
+        "Rejected",
         "TenantNotFound",
         "TenantSuspended",
         "Unavailable",
         "VersionMismatch",
     ),
+    "bellbird.core.events": ("Logged",),
+    "bellbird.core.hooks": ("Change",),
     "bellbird.core.paging": ("Page", "Total"),
     "bellbird.core.postgres": ("PostgresUnusable",),
     "bellbird.core.principals": ("Claims",),
     "bellbird.core.settings": ("Settings", "SettingsInvalid"),
-    "bellbird.features": ("contacts", "keys", "roles", "sessions", "teams", "tenants", "users"),
+    "bellbird.features": (
+        "audit",
+        "contacts",
+        "keys",
+        "live",
+        "operations",
+        "roles",
+        "sessions",
+        "teams",
+        "tenants",
+        "timeline",
+        "users",
+    ),
 }
 
 __all__ = [
@@ -78,6 +114,7 @@ __all__ = [
     "BellbirdError",
     "BodyTooLarge",
     "CannotGrant",
+    "Change",
     "Claims",
     "Clock",
     "Conflict",
@@ -85,9 +122,13 @@ __all__ = [
     "FakeClock",
     "Fault",
     "Forbidden",
+    "HookFailed",
+    "HookInvalid",
+    "HookTimedOut",
     "IdempotencyConflict",
     "IdempotencyKeyReused",
     "InvalidInput",
+    "Logged",
     "MalformedBody",
     "NotFound",
     "NotSignedIn",
@@ -95,6 +136,7 @@ __all__ = [
     "PostgresUnusable",
     "RateLimited",
     "ReadTx",
+    "Rejected",
     "SchemaOutOfDate",
     "Settings",
     "SettingsInvalid",
@@ -105,13 +147,17 @@ __all__ = [
     "Tx",
     "Unavailable",
     "VersionMismatch",
+    "audit",
     "contacts",
     "create_app",
     "keys",
+    "live",
+    "operations",
     "roles",
     "sessions",
     "teams",
     "tenants",
+    "timeline",
     "users",
 ]
 

@@ -4,9 +4,9 @@ import asyncio
 import gc
 import importlib
 import importlib.util
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from bellbird.core import migrate, postgres
 from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock
 from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE, Engine, ReadTx, SystemTx, Tx
-from bellbird.core.errors import BellbirdError
+from bellbird.core.errors import BellbirdError, HookInvalid
+from bellbird.core.hooks import Function, Hooks
 from bellbird.core.principals import Principals
 from bellbird.core.settings import Settings, load, signing_secret
 from bellbird.entrypoints.tokens import Tokens
@@ -52,6 +53,8 @@ class Bellbird:
         self._clock = clock
         self._server: postgres.EmbeddedServer | None = None
         self._engine: Engine | None = None
+        self.hooks = Hooks(self, timeout=self.settings.hook_timeout)
+        self._has_packaged = False
         self.tracing: Tracing | None = None
 
     @property
@@ -87,14 +90,28 @@ class Bellbird:
         url = self.settings.direct_database_url
         return None if url is None else url.get_secret_value()
 
+    def before(self, verb: str, *, name: str | None = None) -> Callable[[Function], Function]:
+        """Have a coroutine function called before each change of a kind, in its transaction: see `Hooks.before`."""
+        _import_features()
+        return self.hooks.before(verb, name=name)
+
+    def on(
+        self, *types: str, name: str | None = None, tries: int = 5, timeout: float = 30.0
+    ) -> Callable[[Function], Function]:
+        """Have a coroutine function called by a worker for each event of a type, after it: see `Hooks.on`."""
+        _import_features()
+        return self.hooks.on(*types, name=name, tries=tries, timeout=timeout)
+
     def open(self) -> Engine:
         """Start what has to be started and check that the database is ready. Blocks for a moment.
 
-        Raises SchemaOutOfDate, PostgresUnusable.
+        Raises SchemaOutOfDate, PostgresUnusable, HookInvalid for a hook that another package brings and that is broken.
         """
         if self._engine is None:
-            for feature in FEATURES:  # some say what others go by: of which kinds of record a role withholds fields
-                importlib.import_module(f"bellbird.features.{feature}")
+            _import_features()
+            if not self._has_packaged:
+                _load_hooks(self)
+                self._has_packaged = True
             owner = self.conninfo()
             if migrate.current(owner) != migrate.latest():
                 if self._server is None:
@@ -111,6 +128,7 @@ class Bellbird:
                 pool_timeout=self.settings.pool_timeout,
                 prepared_statements=self.settings.prepared_statements,
                 tracing=self.tracing,
+                hooks=self.hooks,
             )
         return self._engine
 
@@ -151,6 +169,21 @@ class Bellbird:
         """A transaction across tenants, for the operator's own commands."""
         return self.engine.system(actor)
 
+    async def work(
+        self, stop: asyncio.Event, *, queues: Sequence[str] | None = None, concurrency: int | None = None
+    ) -> None:
+        """Do the queue's jobs and deliver the log's events until `stop` is set, then finish what was begun.
+
+        `bellbird worker` in the host's own process; `queues` and `concurrency` are as there.
+        """
+        from bellbird.entrypoints import upkeep, worker
+
+        assert upkeep
+        doors("jobs")
+        await worker.work(
+            self.engine, self.settings, stop, queues=queues, concurrency=concurrency, beside=_beside(self)
+        )
+
     async def _id_of(self, tenant: str | UUID) -> UUID:
         if isinstance(tenant, UUID):
             return tenant
@@ -158,10 +191,39 @@ class Bellbird:
             return (await tenants.get(tx, tenant)).id
 
 
+def _import_features() -> None:
+    """Some say what others go by: of which kinds of record a role withholds fields, what hooks can come before."""
+    for feature in FEATURES:
+        importlib.import_module(f"bellbird.features.{feature}")
+
+
+# A package brings hooks by an entry point: something to be called with the Bellbird, on which it registers them.
+HOOKS = "bellbird.hooks"
+
+
+def _load_hooks(bellbird: Bellbird) -> None:
+    """Raises HookInvalid, naming what cannot be loaded."""
+    for entry in sorted(entry_points(group=HOOKS), key=lambda entry: entry.name):
+        try:
+            entry.load()(bellbird)
+        except Exception as error:
+            package = entry.dist.name if entry.dist else "a package"
+            raise HookInvalid(
+                f"The hooks {entry.name} ({entry.value}) of {package} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+
 def doors(kind: str) -> list[Any]:
     """The features' modules of one kind (`rest`, `cli`), in rank order."""
     names = [f"bellbird.features.{feature}.{kind}" for feature in FEATURES]
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
+
+
+def _beside(bellbird: Bellbird) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
+    """What a worker runs besides the queue."""
+    from bellbird.core.consumers import Consumers
+
+    return [Consumers(bellbird.engine, bellbird.hooks.consumers()).run]
 
 
 def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" = None) -> Any:
@@ -172,10 +234,13 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
     or None for nobody, at once or as an awaitable; Bellbird's own tokens and keys are then not looked at.
     """
     from bellbird.core.metrics import Metrics
+    from bellbird.entrypoints import consumer_numbers, queue_numbers
     from bellbird.entrypoints.asgi import build
     from bellbird.entrypoints.idempotency import Vault
     from bellbird.entrypoints.rates import RateLimits
     from bellbird.entrypoints.rest import Access
+    from bellbird.entrypoints.stream import Hub
+    from bellbird.features.live import owners
 
     ours = bellbird is None
     bellbird = bellbird or Bellbird()
@@ -195,6 +260,8 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
     )
     metrics = Metrics(version("bellbird-crm"), folder=settings.metrics_dir)
     _count(metrics, access, shared)
+    queue_numbers.tell(metrics, engine)
+    consumer_numbers.tell(metrics, engine)
 
     async def ready() -> None:
         if await engine.revision() != migrate.latest():
@@ -207,6 +274,7 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
         settings=settings,
         metrics=metrics,
         tracing=bellbird.tracing,
+        hub=Hub(access, owners.find, settings),
         ready=ready,
         on_shutdown=[
             principals.close,
@@ -215,6 +283,7 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
             *([bellbird.close] if ours else []),
         ],
         owns_process=ours,
+        beside=bellbird.work if ours and settings.with_worker else None,
     )
 
 

@@ -9,7 +9,7 @@ from bellbird.entrypoints import cli
 from bellbird.features import FEATURES
 
 # In the order in which somebody new needs them.
-OPERATOR: Final = ("demo", "serve", "token", "migrate", "settings", "doctor")
+OPERATOR: Final = ("demo", "serve", "worker", "jobs", "consumers", "token", "migrate", "settings", "doctor")
 
 
 def modules() -> Mapping[str, str]:

@@ -369,7 +369,7 @@ async def test_what_is_no_http_request_passes_through() -> None:
         seen.append(scope["type"])
 
     for kind in ("lifespan", "websocket"):
-        await small_app(through=through)({"type": kind}, None, None)  # type: ignore[arg-type, typeddict-item, misc]
+        await small_app(through=through)({"type": kind, "headers": []}, None, None)  # type: ignore[arg-type, typeddict-item, misc]
     assert seen == ["lifespan", "websocket"]
 
 

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import Struct
 
 from bellbird.app import Bellbird, create_app
 from bellbird.core import credentials
@@ -27,6 +28,7 @@ from bellbird.core.actors import OPERATORS, PERMISSIONS, ROLES, VISIBILITIES
 from bellbird.core.issuers import Issuer
 from bellbird.core.settings import Settings
 from bellbird.core.tenants import Tenant
+from bellbird.features import operations
 from tests import make
 from tests.conftest import SECRET, Begin, routes
 
@@ -118,6 +120,27 @@ async def an_invitation(world: World) -> str:
     return f"{await a_posted('/users', a_user, 'id', world)}/invitation"
 
 
+async def an_event(world: World) -> str:
+    return f"/audit/events/{(await world.api.get('/audit/events')).json()['data'][0]['id']}"
+
+
+async def an_operation(suffix: str, world: World) -> str:
+    answer = await world.api.post("/operations", json=NOTHING)
+    return f"/operations/{answer.json()['id']}{suffix}"
+
+
+class Nothing(Struct, frozen=True):
+    """No parameters."""
+
+
+@operations.kind("test.nothing", permission="operations:write", params=Nothing)
+class DoingNothing(operations.Work[Nothing]):
+    """A kind that takes no other permission besides."""
+
+
+NOTHING: Final = {"kind": "test.nothing"}
+
+
 def mine(world: World) -> Any:
     return {"first_name": "Ann", "external_id": uuid4().hex}
 
@@ -133,7 +156,11 @@ ROUTES: Final[dict[tuple[str, str], Row]] = {
                                      of_contact=True),
     ("DELETE", "/contacts/{id}"): Row("contacts:write", partial(a_contact, ""), of_contact=True),
     ("POST", "/contacts/{id}/restore"): Row("contacts:write", partial(a_deleted_contact, "/restore"), of_contact=True),
+    ("GET", "/contacts/{id}/timeline"): Row("contacts:read", partial(a_contact, "/timeline"), of_contact=True),
     ("POST", "/contacts/{id}/purge"): Row("contacts:purge", partial(a_contact, "/purge"), of_contact=True),
+    ("GET", "/audit/events"): Row("audit:read", fixed("/audit/events")),
+    ("GET", "/audit/events/{id}"): Row("audit:read", an_event),
+    ("GET", "/audit/seals"): Row("audit:read", fixed("/audit/seals")),
     ("GET", "/roles"): Row("roles:read", fixed("/roles")),
     ("POST", "/roles"): Row("roles:write", fixed("/roles"), lambda w: a_role()),
     ("GET", "/roles/{name}"): Row("roles:read", partial(a_posted, "/roles", a_role, "name")),
@@ -157,12 +184,21 @@ ROUTES: Final[dict[tuple[str, str], Row]] = {
                                   lambda w: {"visibility": "own"}),
     ("DELETE", "/users/{id}"): Row("users:write", partial(a_posted, "/users", a_user, "id")),
     ("POST", "/users/{id}/invitation"): Row("users:write", an_invitation),
+    ("GET", "/operations"): Row("operations:read", fixed("/operations")),
+    ("POST", "/operations"): Row("operations:write", fixed("/operations"), lambda w: NOTHING),
+    ("GET", "/operations/{id}"): Row("operations:read", partial(an_operation, "")),
+    ("POST", "/operations/{id}/cancel"): Row("operations:write", partial(an_operation, "/cancel")),
+    ("POST", "/operations/{id}/pause"): Row("operations:write", partial(an_operation, "/pause")),
+    ("POST", "/operations/{id}/resume"): Row("operations:write", partial(an_operation, "/resume")),
+    ("POST", "/operations/{id}/undo"): Row("operations:write", partial(an_operation, "/undo"),
+                                           otherwise="not_undoable"),
     ("POST", "/auth/sign-in"): Row(None, fixed("/auth/sign-in")),
     ("POST", "/auth/refresh"): Row(None, fixed("/auth/refresh")),
     ("POST", "/auth/invitations/accept"): Row(None, fixed("/auth/invitations/accept")),
     ("POST", "/auth/sign-out"): Row("", fixed("/auth/sign-out"), otherwise="no_session"),
     ("POST", "/auth/password"): Row("", fixed("/auth/password"), lambda w: {"current_password": "x" * 12,
                                     "new_password": "five plain words"}, otherwise="no_password"),
+    ("GET", "/events/stream"): Row("", fixed("/events/stream?seconds=0")),
     ("GET", "/me"): Row("", fixed("/me")),
     ("GET", "/me/sessions"): Row("", fixed("/me/sessions")),
     ("DELETE", "/me/sessions"): Row("", fixed("/me/sessions")),

@@ -107,15 +107,23 @@ def test_every_code_of_a_fault_is_documented_and_no_other() -> None:
         assert sentence.endswith("."), code
 
 
-def test_every_event_is_documented_and_no_other() -> None:
-    kinds = {
-        node.value
-        for name, tree in TREES.items()
-        if re.match(r"features/\w+/(actions|starting|ending)", name)
+def words_given_to(*functions: str) -> set[str]:
+    """The types of events among what is given to these functions."""
+    return {
+        word.value
+        for tree in TREES.values()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and re.fullmatch(r"[a-z]+\.[a-z_]+", str(node.value))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in functions
+        for word in node.args
+        if isinstance(word, ast.Constant) and re.fullmatch(r"[a-z]+\.[a-z_]+", str(word.value))
     }
+
+
+def test_every_event_is_documented_and_no_other() -> None:
+    kinds = words_given_to("recorded")
     assert {"contact.created", "tenant.resumed"} <= kinds
+    assert words_given_to("Event", "_event") <= kinds, "each feature says what it records: topics.recorded(...)"
+    assert words_given_to("of_log") <= kinds, "a timeline has events that there are"
     documented = rows(REFERENCE / "events.md")
     assert set(documented) == kinds
     for kind, (sentence, *_rest) in documented.items():

@@ -37,7 +37,8 @@ async def rows_of_both(
 # A value of each type: `own` passes every check that there is.
 VALUES = {
     "uuid": "gen_random_uuid()", "text": "'own'", "timestamp with time zone": "now()", "bytea": "'x'::bytea",
-    "text[]": "'{}'", "uuid[]": "'{}'", "jsonb": "'{}'", "integer": "1", "smallint": "1",
+    "text[]": "'{}'", "uuid[]": "'{}'", "jsonb": "'{}'", "integer": "1", "smallint": "1", "bigint": "1",
+    "xid8": "'1'",
 }  # fmt: skip
 
 COLUMNS = """

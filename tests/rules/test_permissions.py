@@ -12,6 +12,7 @@ from bellbird.features import FEATURES
 
 # Verbs that ask for none, and why.
 MAY_ASK_NOTHING = {
+    "operations.run": "what whoever started it may do is asked with each batch",
     "sessions.sign_in": "nobody has signed in yet: the password decides",
     "sessions.refresh": "the refresh token decides",
     "sessions.accept": "the invitation and the password decide",

@@ -72,6 +72,15 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     ("DELETE", "/contacts/{ann}", None, "allow"): (2, 4),
     ("POST", "/contacts/{ann}/restore", None, "allow"): (2, 2),
     ("POST", "/contacts/{ann}/purge", None, "allow"): (2, 5),
+    # Whether the contact is seen, and its events; with each source that joins, one more statement.
+    ("GET", "/contacts/{ann}/timeline", None, "allow"): (1, 2),
+    ("GET", "/audit/events", None, "allow"): (1, 1),
+    # What no index finds is looked for in a stretch of the log, whose end is asked for as well.
+    ("GET", "/audit/events?field=phones", None, "allow"): (1, 2),
+    ("GET", "/audit/events/{event}", None, "allow"): (1, 1),
+    ("GET", "/audit/seals", None, "allow"): (1, 1),
+    # The contact; what happened since, the last change before, and how far back the log goes.
+    ("GET", "/contacts/{ann}?as_of={then}", None, "allow"): (1, 4),
     ("GET", "/roles", None, "allow"): (1, 1),
     ("GET", "/roles/{role}", None, "allow"): (1, 1),
     # Besides the row and its event: that everybody's permissions are to be found out anew.
@@ -99,6 +108,17 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     # And the sessions that end.
     ("DELETE", "/users/{user}", None, "allow"): (4, 6),
     ("POST", "/users/{user}/invitation", None, "allow"): (3, 4),
+    # What is there already: the last event; a live stream then costs nothing of its own.
+    ("GET", "/events/stream?seconds=0", None, "allow"): (1, 1),
+    ("GET", "/operations", None, "allow"): (1, 1),
+    ("GET", "/operations/{operation}", None, "allow"): (1, 1),
+    # The row, its event, and the job that does it.
+    ("POST", "/operations", "operation", "allow"): (2, 4),
+    ("POST", "/operations/{operation}/cancel", None, "allow"): (2, 4),
+    ("POST", "/operations/{operation}/pause", None, "allow"): (2, 4),
+    ("POST", "/operations/{operation}/resume", None, "allow"): (2, 2),
+    # Both rows, their events, and the job.
+    ("POST", "/operations/{canceled}/undo", None, "allow"): (2, 7),
     ("GET", "/me", None, "allow"): (1, 1),
     ("GET", "/me/sessions", None, "allow"): (1, 1),
     ("DELETE", "/me/sessions", None, "allow"): (3, 3),
@@ -129,15 +149,24 @@ BODIES: dict[str | None, Any] = {
     "renamed": {"name": "New"},
     "user": {"email": "ann@acme.example", "name": "Ann", "role": "agent"},
     "viewer": {"role": "viewer"},
+    "operation": {"kind": "contacts.purge_deleted"},
 }
 
 # What a path may name besides Ann, and is then made first: where, and what of the answer its path has.
-THINGS = {"role": ("/roles", "name"), "team": ("/teams", "id"), "key": ("/keys", "id"), "user": ("/users", "id")}
+THINGS = {"role": ("/roles", "name"), "team": ("/teams", "id"), "key": ("/keys", "id"), "user": ("/users", "id"),
+          "operation": ("/operations", "id")}  # fmt: skip
 
 
 async def things(api: httpx.AsyncClient, path: str) -> dict[str, str]:
     """Ann, and what else the path names."""
-    made = {"ann": (await api.post("/contacts", json=ANN)).json()["id"]}
+    ann = (await api.post("/contacts", json=ANN)).json()
+    made = {"ann": ann["id"], "then": ann["updated_at"]}
+    if "{event}" in path:
+        made["event"] = (await api.get("/audit/events")).json()["data"][0]["id"]
+    if "{canceled}" in path:
+        assigning = {"kind": "contacts.assign", "params": {"from": None, "to": str(uuid4())}}
+        made["canceled"] = (await api.post("/operations", json=assigning)).json()["id"]
+        await api.post(f"/operations/{made['canceled']}/cancel")
     for name, (collection, field) in THINGS.items():
         if f"{{{name}}}" in path:
             # One person has one e-mail address, in whatever tenant.
@@ -198,7 +227,8 @@ async def test_signing_in_costs_what_it_did(
 
 
 async def test_every_route_is_priced(app: Any) -> None:
-    names = {"ann": "{id}", **{name: f"{{{field}}}" for name, (_, field) in THINGS.items()}}
+    names = {"ann": "{id}", "then": "", "event": "{id}", "canceled": "{id}"}
+    names |= {name: f"{{{field}}}" for name, (_, field) in THINGS.items()}
     priced = {(method, path.partition("?")[0].format(**names)) for method, path, _, _ in COSTS} | set(SIGNING_IN)
     known = {(method, path.removeprefix("/api/v1")) for method, path, _ in routes(app)}
     assert priced == known

@@ -34,6 +34,8 @@ def command(count: int, port: int | None) -> None:
     if find_spec("faker") is None:
         raise cli.Refusal("The demo's people are made by Faker, which is missing: pip install 'bellbird-crm[demo]'")
     settings = load() if port is None else load(port=port)
+    if settings.workers == 1:
+        settings = settings.model_copy(update={"with_worker": True})
     running = _answers_as_bellbird(serve.url(settings))
     if not running:
         serve.claim(settings, "BELLBIRD_PORT, such as: BELLBIRD_PORT=8001 make demo")

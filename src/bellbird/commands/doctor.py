@@ -16,7 +16,7 @@ BESIDES_POOL = 3
 @click.command()
 @cli.as_json
 def command(as_json: bool) -> None:
-    """Check a deployment: settings, database, roles, row-level security, migrations, clock, partitions, pooler, Redis.
+    """Check a deployment: settings, database, roles, migrations, clock, partitions, queue, workers, pooler, Redis.
 
     Changes nothing. The exit code is 1 if anything failed.
 
@@ -62,5 +62,6 @@ def _of_database(bellbird: Bellbird, settings: Settings) -> list[Check]:
             embedded=settings.database_url is None,
             connections=settings.workers * (settings.pool_size + BESIDES_POOL),
             prepared_statements=settings.prepared_statements,
+            direct=settings.direct_database_url.get_secret_value() if settings.direct_database_url else None,
         )
     )

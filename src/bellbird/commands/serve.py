@@ -22,17 +22,25 @@ from bellbird.entrypoints import cli
 @click.option("--host", help="The address to listen on; default: BELLBIRD_HOST.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on; default: BELLBIRD_PORT.")
 @click.option("--workers", type=click.IntRange(1, 64), help="How many processes; default: BELLBIRD_WORKERS.")
+@click.option("--with-worker", is_flag=True, help="Do the queue's jobs too, as `bellbird worker` does; one process.")
 @click.option("--access-log", is_flag=True, help="Log every request.")
-def command(host: str | None, port: int | None, workers: int | None, access_log: bool) -> None:
+def command(host: str | None, port: int | None, workers: int | None, with_worker: bool, access_log: bool) -> None:
     """Serve the API over HTTP, until Ctrl-C or SIGTERM.
 
     Requests under way are finished first. Without BELLBIRD_DATABASE_URL the embedded PostgreSQL runs as long as this.
 
     \b
     Example: bellbird serve --port 8080 --workers 4
+             bellbird serve --with-worker
     """
     given = {"host": host, "port": port, "workers": workers, "access_log": access_log or None}
+    given["with_worker"] = with_worker or None
     settings = load(**{name: value for name, value in given.items() if value is not None})
+    if settings.with_worker and settings.workers > 1:
+        raise cli.Refusal(
+            f"The worker runs in the server's one process, and these are {settings.workers}: "
+            "leave --with-worker (BELLBIRD_WITH_WORKER) out, and run `bellbird worker` beside."
+        )
     claim(settings)
     # Held open here, so that workers that come and go neither stop the embedded database nor migrate it.
     bellbird = Bellbird(settings)
@@ -41,6 +49,7 @@ def command(host: str | None, port: int | None, workers: int | None, access_log:
         cli.note(
             f"Bellbird serves on {url(settings)} (its description: {url(settings)}/docs). Ctrl-C stops it.\n"
             "To sign in: bellbird token --tenant SLUG"
+            + ("" if settings.with_worker else "\nWhat is done in the background needs: bellbird worker")
         )
         serve(settings)
     finally:
@@ -101,11 +110,13 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         forwarded_allow_ips=settings.trusted_proxies,
+        # What a client of a WebSocket says is a ping.
+        ws_max_size=65_536,
         # A little longer than any request may take: what was begun is finished, or was given up by itself.
         timeout_graceful_shutdown=math.ceil(settings.request_timeout) + 2,
         log_config=logs.config(settings.log_level, settings.log_format, access=settings.access_log),
     )
-    with _shared_numbers(settings), suppress(KeyboardInterrupt):
+    with _shared_numbers(settings), _told_to_work(settings), suppress(KeyboardInterrupt):
         if settings.workers > 1:
             # Older ones have to be told what a worker does.
             takes = inspect.signature(Multiprocess).parameters
@@ -114,6 +125,21 @@ def serve(settings: Settings) -> None:
         else:
             config.load()
             uvicorn.Server(config).run()
+
+
+@contextmanager
+def _told_to_work(settings: Settings) -> Iterator[None]:
+    """The server reads its settings itself: what was said on the command line it is told in the environment."""
+    name = f"{PREFIX}WITH_WORKER"
+    before = os.environ.get(name)
+    os.environ[name] = str(settings.with_worker).lower()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import psycopg
 from bellbird.core import migrate
 from bellbird.core.breaker import TIMEOUT
 from bellbird.core.engine import APP_ROLE, SYSTEM_ROLE
+from bellbird.core.queue import STANDING
 
 OLDEST: Final = 15
 EXTENSIONS: Final = ("pg_trgm", "btree_gin")
@@ -37,10 +38,13 @@ class Check:
     advice: str = ""
 
 
-def examine(conninfo: str, *, embedded: bool, connections: int, prepared_statements: bool) -> Iterator[Check]:
+def examine(
+    conninfo: str, *, embedded: bool, connections: int, prepared_statements: bool, direct: str | None = None
+) -> Iterator[Check]:
     """Every check, in an order in which the first failure explains those behind it.
 
-    `connections` is how many the deployment's processes may open together.
+    `connections` is how many the deployment's processes may open together; `direct` leads past a pooler, if there is
+    one.
     """
     try:
         connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=5)
@@ -55,12 +59,16 @@ def examine(conninfo: str, *, embedded: bool, connections: int, prepared_stateme
         yield _extensions(connection)
         revision = _migrations(connection, embedded)
         yield revision
-        yield from _roles(connection, embedded)
+        roles = list(_roles(connection, embedded))
+        yield from roles
         if revision.state == "ok":
             yield _walls(connection)
             yield _partitions(connection)
+            if all(each.state != "failed" for each in roles):
+                yield from _queue(connection)
         yield _limit(connection, connections)
         yield _pooler(connection, conninfo, prepared_statements)
+        yield _direct(connection, direct)
 
 
 def examine_redis(url: str) -> Check:
@@ -230,6 +238,60 @@ def _pooler(connection: Connection, conninfo: str, prepared_statements: bool) ->
         "pooler", "failed", "there is one that loses prepared statements",
         "Set BELLBIRD_PREPARED_STATEMENTS=false, or max_prepared_statements in PgBouncer 1.21 or newer.",
     )  # fmt: skip
+
+
+# The same server, for it began at the same moment, and the same database of it.
+SAME: Final = "pg_postmaster_start_time(), (select oid from pg_database where datname = current_database())"
+
+
+def _direct(connection: Connection, direct: str | None) -> Check:
+    """LISTEN, and the locks of workers, need connections that are theirs alone."""
+    name = "direct connection"
+    if direct is None:
+        ((theirs,),) = _ask(connection, "select pg_backend_pid()")
+        if theirs == connection.info.backend_pid:
+            return Check(name, "ok", "every connection is one")
+        advice = "Set BELLBIRD_DIRECT_DATABASE_URL to the same database, past the pooler."
+        return Check(name, "failed", "there is a pooler, and no way past it", advice)
+    try:
+        with psycopg.connect(direct, autocommit=True, connect_timeout=5) as other:
+            ((theirs, *there),) = _ask(other, f"select pg_backend_pid(), {SAME}")
+            own = other.info.backend_pid
+    except psycopg.OperationalError as error:
+        said = " ".join(str(error).split())
+        return Check(name, "failed", f"cannot be opened: {said}", "Correct BELLBIRD_DIRECT_DATABASE_URL.")
+    if theirs != own:
+        advice = "Point BELLBIRD_DIRECT_DATABASE_URL at PostgreSQL itself."
+        return Check(name, "failed", "it leads through a pooler too", advice)
+    if [tuple(there)] != _ask(connection, f"select {SAME}"):
+        advice = "Point BELLBIRD_DIRECT_DATABASE_URL at the database that BELLBIRD_DATABASE_URL leads to."
+        return Check(name, "failed", "it leads to another database", advice)
+    return Check(name, "ok", "there is one, past any pooler")
+
+
+# A job that could begin and has waited for this long says that there are too few workers.
+LATE: Final = timedelta(minutes=5)
+
+
+def _queue(connection: Connection) -> Iterator[Check]:
+    with connection.transaction():
+        connection.execute(f"set local role {SYSTEM_ROLE}".encode())
+        ((ready, oldest, later, doing, failed, workers),) = _ask(connection, STANDING)
+    if workers:
+        yield Check("worker", "ok", f"{workers} at work")
+    else:
+        advice = "Run `bellbird worker`, or `bellbird serve --with-worker`."
+        yield Check("worker", "warning", "none is at work: jobs and hooks wait", advice)
+    waits = timedelta(seconds=round(float(oldest or 0)))
+    said = f"{ready} waiting, {later} for later, {doing} being done, {failed} failed"
+    if ready and waits > LATE:
+        advice = "Run more workers, or raise their --concurrency; `bellbird jobs list --status doing` shows what runs."
+        yield Check("queue", "warning", f"{said}; the first waits for {waits}", advice)
+    elif failed:
+        advice = "Look why: `bellbird jobs list --status failed`; then `bellbird jobs retry ID`."
+        yield Check("queue", "warning", said, advice)
+    else:
+        yield Check("queue", "ok", said)
 
 
 def _keeps_prepared(connect: Callable[[], Connection]) -> bool:

@@ -6,13 +6,14 @@ So a read costs one round trip and a write two.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 import psycopg
 
-from bellbird.core import events, ids, proofs, tenants
+from bellbird.core import events, ids, jobs, proofs, tenants
 from bellbird.core.actors import Actor
 from bellbird.core.clock import Clock, SystemClock
 from bellbird.core.connection import Connection, Parameter, Pending, Row
@@ -23,6 +24,7 @@ from bellbird.core.tenants import Snapshot, Tenant
 from bellbird.core.wakeups import Wakeups
 
 if TYPE_CHECKING:
+    from bellbird.core.hooks import Given, Hooks
     from bellbird.core.tracing import Tracing
 
 APP_ROLE: Final = "bellbird_app"
@@ -51,7 +53,9 @@ class Engine:
         pool_timeout: float = 3.0,
         prepared_statements: bool = True,
         tracing: "Tracing | None" = None,
+        hooks: "Hooks | None" = None,
     ) -> None:
+        self.hooks = hooks
         self.clock: Clock = clock or SystemClock()
         self.snapshots = tenants.Snapshots(self.clock)
         kind = (pool_timeout, prepared_statements, tracing)
@@ -87,10 +91,15 @@ class Engine:
         if role is not None:
             try:
                 await connection.execute(f"set role {role}".encode())
-            except psycopg.Error:
+            except BaseException:  # being cancelled included
                 await connection.close()
                 raise
         return connection
+
+    @property
+    def direct_conninfo(self) -> str:
+        """How to reach the database past any transaction pooler, to become the system role."""
+        return self._direct_conninfo
 
     def pools(self) -> Mapping[str, Mapping[str, int]]:
         """How the connections stand, by pool, in psycopg_pool's words."""
@@ -184,6 +193,7 @@ class _Open(_Base):
     _pool: Pool
     _connection: Connection | None = None
     _done = False
+    _abandoned = False
 
     def _opening(self) -> list[Pending]:
         return [_literal(statement) for statement in ("begin", *self._pool.become)]
@@ -228,6 +238,12 @@ class _Open(_Base):
         finally:
             await self._pool.give_back(connection)
 
+    async def abandon(self) -> None:
+        """End it at once and for good, for somebody still has it who does not let go of it."""
+        self._abandoned = True
+        if self._connection is not None:
+            await self._connection.close()
+
     def _take_queue(self) -> list[Pending]:
         queue, self._queue = self._queue, []
         return queue
@@ -238,6 +254,8 @@ class _Open(_Base):
         self.queue(events.APPEND, *events.row(event, tenant_id, *who))
 
     async def _send(self, queue: list[Pending]) -> None:
+        if self._abandoned:
+            raise Unavailable("The transaction is over.")
         if self._connection is None:
             self._connection = await self._pool.take()
             queue = [*self._opening(), *queue]
@@ -294,6 +312,17 @@ class Tx(_Open):
         self._may_write = True
         return tenant
 
+    async def before(self, verb: str, given: "Given") -> "Given":
+        """What the hooks before a verb make of what it was given; a verb asks as soon as it knows that it may.
+
+        Raises HookFailed, HookTimedOut, and what a hook raises.
+        """
+        hooks = self.engine.hooks
+        if hooks is None or not hooks.come_before(verb):
+            return given
+        await self.writable()  # now, because what is locked or written should not wait for somebody's hook
+        return await hooks.ask(self, verb, given)
+
     def access_changed(self) -> None:
         """Once committed, what anybody of the tenant may do is found out anew, everywhere within a second."""
         # The tenant was read before: a number that may still be rolled back must not become known.
@@ -312,6 +341,20 @@ class Tx(_Open):
         assert self._may_write, "a write begins with tx.writable(), which checks that the tenant may write"
         self.touched.append(event.entity_id)
         self._append(self.tenant_id, event)
+
+    def defer(
+        self, task: str, *, queue: str = jobs.QUEUE, lock: str | None = None, queueing_lock: str | None = None,
+        at: datetime | None = None, priority: int = 0, **args: jobs.Argument,
+    ) -> Pending:  # fmt: skip
+        """Have a job done after this transaction, if it commits: at once, or not before `at`.
+
+        Of the tenant's jobs of one `lock` one runs at a time, in order; of those of one `queueing_lock` one waits, and
+        deferring another hurries that one if need be. The higher its `priority`, the earlier it is begun.
+        The answer's one value is the job's number.
+        """
+        return self.queue(
+            jobs.DEFER_OWN, *jobs.row(self.tenant_id, task, queue, args, priority, lock, queueing_lock, at)
+        )
 
 
 class ReadTx(_Base):
@@ -393,6 +436,13 @@ class SystemTx(_Open):
     def emit(self, tenant_id: UUID, event: Event) -> None:
         """Append an event to a tenant's log, in this transaction."""
         self._append(tenant_id, event)
+
+    def defer(
+        self, tenant_id: UUID | None, task: str, *, queue: str = jobs.QUEUE, lock: str | None = None,
+        queueing_lock: str | None = None, at: datetime | None = None, priority: int = 0, **args: jobs.Argument,
+    ) -> Pending:  # fmt: skip
+        """Have a tenant's job done, or with None one that is no tenant's: as `Tx.defer`."""
+        return self.queue(jobs.DEFER, *jobs.row(tenant_id, task, queue, args, priority, lock, queueing_lock, at))
 
     def access_changed(self, tenant_id: UUID) -> None:
         """Once committed, what anybody of the tenant may do is found out anew, everywhere within a second."""

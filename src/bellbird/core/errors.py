@@ -3,7 +3,8 @@
     BellbirdError
     ├── InvalidInput (422)            what was sent cannot be accepted; `faults` says where and why
     │   ├── MalformedBody (400)       the body could not even be read
-    │   └── IdempotencyKeyReused
+    │   ├── IdempotencyKeyReused
+    │   └── Rejected                  a hook of the deployment does not accept it
     ├── NotSignedIn (401)
     ├── Forbidden (403)
     │   ├── CannotGrant           nobody gives more than they have
@@ -15,7 +16,10 @@
     ├── VersionMismatch (412)         somebody else changed it first; `current` holds the present state
     ├── BodyTooLarge (413)
     ├── RateLimited (429)             too many requests: try again after `retry_after` seconds
-    └── Unavailable (503)             try again after `retry_after` seconds
+    ├── Unavailable (503)             try again after `retry_after` seconds
+    │   └── HookTimedOut
+    ├── HookFailed (500)
+    └── HookInvalid (500)             to whoever registers it
 
 Features add their own leaves (`ContactNotFound` is a `NotFound`).
 A class's docstring is its title for people, `code` its name for programs; both are in the API's documentation,
@@ -163,6 +167,19 @@ class IdempotencyKeyReused(InvalidInput):
     code = "idempotency_key_reused"
 
 
+class Rejected(InvalidInput):
+    """A hook of this deployment does not accept it.
+
+    `detail` says why, and `errors` where if the hook said so. Hooks raise it: `Rejected("...", pointer="/phones/0")`.
+    """
+
+    code = "rejected"
+
+    def __init__(self, detail: str = "", *, pointer: str | None = None, **extra: Any) -> None:
+        faults = () if pointer is None else (Fault("hook_rejected", detail or self.title(), pointer=pointer),)
+        super().__init__(detail or self.title(), faults=faults, **extra)
+
+
 class VersionMismatch(BellbirdError):
     """It was changed by somebody else since you read it.
 
@@ -208,6 +225,35 @@ class Unavailable(BellbirdError):
         self.retry_after = retry_after
 
 
+class HookTimedOut(Unavailable):
+    """A hook of this deployment took too long; nothing was changed.
+
+    `hook` names it. `BELLBIRD_HOOK_TIMEOUT` says how long it may take.
+    """
+
+    code = "hook_timed_out"
+
+
+class HookFailed(BellbirdError):
+    """A hook of this deployment failed; nothing was changed.
+
+    `hook` names it; why it failed is in the server's log.
+    """
+
+    code = "hook_failed"
+    status = 500
+
+
+class HookInvalid(BellbirdError):
+    """A hook cannot be registered, or the package that brings it not be loaded.
+
+    No request is answered so: it is raised when Bellbird is set up.
+    """
+
+    code = "hook_invalid"
+    status = 500
+
+
 # Constraints decide, and are translated once, by name: features register theirs beside their errors.
 _BY_CONSTRAINT: dict[str, Callable[[], BellbirdError]] = {}
 
@@ -233,6 +279,7 @@ FAULTS: Final[dict[str, str]] = {
     "unknown_parameter": "The query string has a parameter that this path does not know.",
     "unknown_sort": "The list cannot be sorted by this.",
     "unknown_operator": "The field cannot be compared in this way.",
+    "unknown_type": "There is no such type of event; the nearest one is suggested.",
     "invalid_filter": "The filter's value or form cannot be.",
     "invalid_cursor": "The cursor is altered, or belongs to another list.",
     "too_many": "The list has more items than it may have.",
@@ -254,6 +301,7 @@ FAULTS: Final[dict[str, str]] = {
     "email_invalid": "This is no e-mail address.",
     "region_unknown": "This is no country code (ISO 3166-1).",
     "timezone_unknown": "This is no time zone of the IANA database.",
+    "hook_rejected": "A hook of this deployment does not accept it; the message says why.",
 }
 
 

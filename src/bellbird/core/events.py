@@ -101,10 +101,17 @@ def from_row(row: tuple[Any, ...]) -> Logged:
 # feature: each says so when it is imported. What no feature speaks of, only `audit:read` sees.
 READABLE: Final[dict[str, str]] = {}
 
+# Fields that may have been made up from others, by the kind of thing: `{"contact": {"display_name": {"company"}}}`.
+MADE_UP: Final[dict[str, Mapping[str, frozenset[str]]]] = {}
 
-def readable(entity_type: str, permission: str) -> None:
-    """From now on, events about this kind of thing are seen by whoever has the permission."""
+
+def readable(entity_type: str, permission: str, *, made_up: Mapping[str, frozenset[str]] | None = None) -> None:
+    """From now on, events about this kind of thing are seen by whoever has the permission.
+
+    `made_up` has the fields that may have been made up from others: where one of those is hidden, they are as well.
+    """
     READABLE[entity_type] = permission
+    MADE_UP[entity_type] = made_up or {}
 
 
 def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged | None:
@@ -120,6 +127,7 @@ def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged |
     hidden = actor.rules(event.entity_type).hidden
     if not hidden or not (event.changes or event.data):
         return event
+    hidden |= {name for name, parts in MADE_UP.get(event.entity_type, {}).items() if parts & hidden}
     changes = event.changes and {name: each for name, each in event.changes.items() if name not in hidden}
     data = event.data and {name: each for name, each in event.data.items() if name not in hidden}
     return replace(event, changes=changes, data=data)

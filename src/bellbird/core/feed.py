@@ -27,11 +27,12 @@ BEGINNING: Final = Position(0, UUID(int=0))
 
 HORIZON: Final = "select pg_snapshot_xmin(pg_current_snapshot())::text"
 
+# Not `order by tx`: that is the column as it is read, a text, and as such 1000 comes before 999.
 NEXT: Final = f"""
 select {COLUMNS}
 from events
 where (tx, id) > ($1::xid8, $2) and tx < pg_snapshot_xmin(pg_current_snapshot())
-order by tx, id
+order by events.tx, id
 limit $3
 """
 
@@ -39,11 +40,19 @@ NEXT_OF_TENANT: Final = f"""
 select {COLUMNS}
 from events
 where tenant_id = $1 and (tx, id) > ($2::xid8, $3) and tx < pg_snapshot_xmin(pg_current_snapshot())
-order by tx, id
+order by events.tx, id
 limit $4
 """
 
 FIND: Final = "select tx::text from events where tenant_id = $1 and id = $2"
+
+LAST: Final = """
+select tx::text, id
+from events
+where tenant_id = $1 and tx < pg_snapshot_xmin(pg_current_snapshot())
+order by events.tx desc, id desc
+limit 1
+"""
 
 
 async def end(tx: SystemTx | ReadTx) -> Position:
@@ -72,3 +81,9 @@ async def find(tx: ReadTx | Tx, id: UUID) -> Position | None:
 def position(event: Logged) -> Position:
     """Where an event is."""
     return Position(event.tx, event.id)
+
+
+async def last(tx: ReadTx | Tx) -> Position | None:
+    """The last event of the transaction's tenant that can be read by now; None if there is none."""
+    row = await tx.one(LAST, tx.tenant_id)
+    return Position(int(row[0]), row[1]) if row else None

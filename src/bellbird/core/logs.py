@@ -30,7 +30,7 @@ request: Final[ContextVar[Mapping[str, Any] | None]] = ContextVar("bellbird_requ
 ACCESS: Final = "bellbird.access"
 
 # What may be given as `extra`.
-FIELDS: Final = ("method", "status", "duration_ms", "code")
+FIELDS: Final = ("method", "status", "duration_ms", "code", "task", "job", "tries", "jobs", "reason")
 
 MAX_FRAMES: Final = 50
 
@@ -49,6 +49,8 @@ def config(level: str, form: Format | None, *, access: bool) -> dict[str, Any]:
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
             **{name: {"level": quieter} for name in ("uvicorn.error", "psycopg.pool", "httpx", "opentelemetry")},
+            # It would print what jobs were deferred with; the worker's own lines take their place.
+            "procrastinate": {"level": "INFO" if level == "debug" else "CRITICAL"},
             # It would print query strings; the line of ours takes its place.
             "uvicorn.access": {"handlers": [], "propagate": False},
             ACCESS: {"level": "INFO" if access else "WARNING"},

@@ -12,7 +12,7 @@ import fcntl
 import os
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -32,6 +32,11 @@ NOT_ADDED: Final[Mapping[str, Callable[[float, float], float]]] = {
     "bellbird_build_info": max,
     "python_info": max,
     "process_start_time_seconds": min,
+    "bellbird_queue_jobs": max,
+    "bellbird_queue_oldest_seconds": max,
+    "bellbird_queue_workers": max,
+    "bellbird_consumer_lag_seconds": max,
+    "bellbird_consumer_failed_events": max,
 }
 
 Labels = tuple[str, ...]
@@ -57,6 +62,8 @@ class Metrics:
             tuple[type[CounterMetricFamily | GaugeMetricFamily], str, str, Labels, Callable[[], Reading]]
         ] = []
         self._caches: dict[str, Counted] = {}
+        # What is asked of the database before the numbers are told; none of these raises.
+        self.refresh: list[Callable[[], Awaitable[None]]] = []
         self.errors: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(ProcessCollector(registry=None))

@@ -79,6 +79,22 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="the address `bellbird serve` listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="the port `bellbird serve` listens on")] = 8000
     workers: Annotated[int, Field(ge=1, le=64, description="how many server processes")] = 1
+    with_worker: Annotated[
+        bool, Field(description="whether `bellbird serve` does the queue's jobs too, in its one process")
+    ] = False
+    worker_concurrency: Annotated[int, Field(ge=1, le=100, description="how many jobs a worker does at a time")] = 4
+    worker_heartbeat: Annotated[
+        float, Field(ge=0.2, le=60, description="seconds between signs of life of a worker; after three it is gone")
+    ] = 10.0
+    worker_stop_timeout: Annotated[
+        float, Field(ge=0, le=3600, description="seconds a stopping worker has for its jobs before they are given back")
+    ] = 30.0
+    hook_timeout: Annotated[
+        float, Field(gt=0, le=60, description="seconds that a hook before a change may take, whose transaction is open")
+    ] = 5.0
+    seal_minutes: Annotated[
+        int, Field(ge=1, le=59, description="minutes between two seals on the event log, made by the worker")
+    ] = 5
     pool_size: Annotated[int, Field(ge=1, le=500, description="database connections of each process")] = 10
     pool_timeout: Annotated[
         float, Field(gt=0, le=60, description="seconds a request waits for a database connection before it gets a 503")
@@ -111,6 +127,12 @@ class Settings(BaseSettings):
     request_timeout: Annotated[
         float, Field(gt=0, le=3600, description="seconds after which a request is given up and answered 503")
     ] = 30.0
+    stream_heartbeat: Annotated[
+        float, Field(ge=0.2, le=60, description="seconds of silence after which a live stream says that it is there")
+    ] = 15.0
+    stream_clients: Annotated[
+        int, Field(ge=1, le=100_000, description="how many live streams each process has at most")
+    ] = 2000
     cors_origins: Annotated[
         str, Field(description="pages that may call the API from a browser, as `https://app.example.com`, or `*`")
     ] = ""

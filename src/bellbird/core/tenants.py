@@ -45,6 +45,7 @@ class TenantSettings:
     timezone: str = "Australia/Sydney"
     calling_hours: CallingHours = field(default_factory=CallingHours)
     keep_deleted_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 90
+    keep_events_months: Annotated[int, msgspec.Meta(ge=1, le=1200)] = 84
 
 
 @dataclass(frozen=True, slots=True)

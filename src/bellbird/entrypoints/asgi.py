@@ -15,10 +15,11 @@ from bellbird.core.settings import Settings
 from bellbird.entrypoints import docs, docs_page, openapi
 from bellbird.entrypoints.conduct import Conduct
 from bellbird.entrypoints.idempotency import Holding
-from bellbird.entrypoints.lifetime import lifetime
+from bellbird.entrypoints.lifetime import Beside, lifetime
 from bellbird.entrypoints.openapi import API
 from bellbird.entrypoints.problems import EXCEPTION_HANDLERS, refuse
 from bellbird.entrypoints.rest import Access, header
+from bellbird.entrypoints.stream import Hub
 
 if TYPE_CHECKING:
     from bellbird.core.tracing import Tracing
@@ -34,20 +35,17 @@ def build(
     settings: Settings,
     metrics: Metrics,
     tracing: "Tracing | None" = None,
+    hub: Hub,
     ready: Callable[[], Awaitable[None]],
     on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
     owns_process: bool = False,
+    beside: Beside | None = None,
 ) -> Conduct:
     """The application; `ready` raises a BellbirdError while it cannot serve.
 
     Where it `owns_process`, the signals that stop the process make it answer that it is not ready any more.
+    `beside` runs as long as it serves, and is told when to stop.
     """
-    alive = {"status": "ok", "version": version}
-
-    @get("/healthz", tags=HEALTH, summary="Is the process alive?", about=docs.About(answer=alive))
-    async def healthz() -> dict[str, str]:
-        """Answers as long as the process runs, whatever the database does."""
-        return alive
 
     @get("/readyz", tags=HEALTH, summary="Can it serve?", about=docs.About(answer={"status": "ready"}))
     async def readyz() -> dict[str, str]:
@@ -59,13 +57,13 @@ def build(
 
     @asynccontextmanager
     async def living(_: Litestar) -> AsyncIterator[None]:
-        async with lifetime(conduct, metrics, owns_process=owns_process):
+        async with lifetime(conduct, metrics, owns_process=owns_process, beside=beside):
             yield
 
     application = Litestar(
         route_handlers=[
             Router(API, route_handlers=routes, dependencies=access.dependencies(), before_request=_guard(access)),
-            healthz,
+            _alive(version),
             readyz,
             openapi.openapi,
             docs_page.page,
@@ -75,15 +73,17 @@ def build(
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.body_limit,
         openapi_config=None,
-        state=State({"version": version}),
+        state=State({"version": version, "hub": hub}),
         lifespan=[living],
-        on_shutdown=list(on_shutdown),
+        on_shutdown=[hub.close, *on_shutdown],
         logging_config=None,
     )
     through = Holding(application, refuse)
     clock = access.engine.clock
     conduct = Conduct(application, through, clock=clock, settings=settings, metrics=metrics, tracing=tracing)
+    conduct.on_stop.append(hub.stop)
     _tell_of_pools(metrics, access.engine)
+    _tell_of_streams(metrics, hub)
     return conduct
 
 
@@ -100,6 +100,18 @@ def _guard(access: Access) -> Callable[[Request[Any, Any, Any]], Awaitable[Respo
     return before
 
 
+def _alive(version: str) -> Any:
+    """The route that says that the process runs."""
+    alive = {"status": "ok", "version": version}
+
+    @get("/healthz", tags=HEALTH, summary="Is the process alive?", about=docs.About(answer=alive))
+    async def healthz() -> dict[str, str]:
+        """Answers as long as the process runs, whatever the database does."""
+        return alive
+
+    return healthz
+
+
 def _scraped(metrics: Metrics, settings: Settings) -> Any:
     """The route that Prometheus asks."""
     token = settings.metrics_token
@@ -111,10 +123,22 @@ def _scraped(metrics: Metrics, settings: Settings) -> Any:
         given = header(request.scope, b"authorization") or ""
         if wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode()):
             raise NotSignedIn("Metrics are told to whoever has BELLBIRD_METRICS_TOKEN: Authorization: Bearer <token>.")
+        for refresh in metrics.refresh:
+            await refresh()
         body, media_type = metrics.exposed(header(request.scope, b"accept") or "")
         return Response(body, media_type=media_type)
 
     return scrape
+
+
+def _tell_of_streams(metrics: Metrics, hub: Hub) -> None:
+    """How many follow what happens, what they were told, and why they were sent away."""
+    metrics.gauge("bellbird_stream_clients", "Live streams.", hub.clients, ("kind",))
+    metrics.counter("bellbird_stream_events", "Events sent to live streams.", lambda: hub.sent)
+    metrics.counter(
+        "bellbird_stream_closed", "Live streams that were closed by the server, by the reason told.",
+        lambda: {(why,): float(count) for why, count in hub.closed.items()}, ("code",),
+    )  # fmt: skip
 
 
 def _tell_of_pools(metrics: Metrics, engine: Engine) -> None:

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -158,6 +159,15 @@ def asynchronous(function: Callable[Options, Coroutine[Any, Any, Result]]) -> Ca
         return asyncio.run(function(*args, **options))
 
     return call
+
+
+def moment(text: str) -> datetime:
+    """An option's value in ISO 8601; without an offset, in the terminal's own zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"must be a moment such as 2026-11-01T10:00:00Z or 2026-11-01, not {text!r}"
+        raise click.BadParameter(message) from None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar
@@ -36,7 +37,7 @@ SIGN_IN: Final = "/api/v1/auth/"
 
 
 # What a request's state has of ours once it is known. Whatever a host application calls so is another thing.
-_UNKNOWN: Final = {"actor": None, "tenant_id": None, "query": None, "held": None, "code": None}
+_UNKNOWN: Final = {"actor": None, "tenant_id": None, "query": None, "held": None, "code": None, "claims": None}
 
 
 class TimedOut(Unavailable):
@@ -65,8 +66,9 @@ class Conduct:
         self.through = through
         self.tracing = tracing
         self.metrics = metrics
-        # Set when the process has been told to stop: what is under way is finished.
+        # Set when the process has been told to stop: what is under way is finished, what never ends is ended.
         self.stopping = False
+        self.on_stop: list[Callable[[], None]] = []
         self.deadline = Deadline(settings.request_timeout)
         self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.logs_all = 0 < log.level <= logging.INFO
@@ -89,7 +91,10 @@ class Conduct:
         return f"{self._beginning}{next(self._numbers):08x}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        kind: str = scope["type"]
+        if kind == ScopeType.WEBSOCKET:
+            return await self._socket(scope, receive, send)
+        if kind != ScopeType.HTTP:
             return await self.through(scope, receive, send)
         exchange = _Exchange(self, scope, receive, send)
         if self.tracing is None:
@@ -100,27 +105,50 @@ class Conduct:
             finally:
                 self.tracing.answered(span, exchange.status, exchange.scope["state"].get("code"))
 
+    async def _socket(self, scope: Any, receive: Receive, send: Send) -> None:
+        """A WebSocket: it has an id like a request, and is logged when it is over; nothing else is like an answer's."""
+        started = time.perf_counter()
+        state = {**(scope.get("state") or {}), **_UNKNOWN, "request_id": self._id_of(dict(scope["headers"]))}
+        scope = {**scope, "method": "GET", "state": {**state, "headers": [], "status": 0}}
+        token = logs.request.set(scope)
+        try:
+            await self.through(scope, receive, send)
+        finally:
+            seconds, code = time.perf_counter() - started, scope["state"]["code"]
+            if code is not None:
+                self.metrics.refused(code)
+            if self.logs_all:
+                extra = {"status": scope["state"]["status"], "duration_ms": round(seconds * 1000, 1)}
+                log.info("websocket", extra={"method": "GET", **extra, **({"code": code} if code else {})})
+            logs.request.reset(token)
+
+    def _id_of(self, known: dict[bytes, bytes]) -> str:
+        given = known.get(b"x-request-id")
+        return given.decode() if given is not None and _is_request_id(given) else self.new_id()
+
 
 class _Exchange:
     """A request and its answer."""
 
-    __slots__ = ("_conduct", "_held", "_is_bodiless", "_is_gone", "_known", "_method", "_receive", "_send", "_struck",
-                 "_task", "scope", "started", "status")  # fmt: skip
+    __slots__ = ("_conduct", "_held", "_is_bodiless", "_is_gone", "_known", "_method", "_receive", "_seconds",
+                 "_send", "_struck", "_task", "scope", "started", "status")  # fmt: skip
 
     def __init__(self, conduct: Conduct, scope: Any, receive: Receive, send: Send) -> None:
         self.started = time.perf_counter()
         self._conduct = conduct
         self._known = known = dict(scope["headers"])
-        given = known.get(b"x-request-id")
-        request_id = given.decode() if given is not None and _is_request_id(given) else conduct.new_id()
-        scope["state"] = {**(scope.get("state") or {}), **_UNKNOWN, "request_id": request_id, "headers": []}
         self._method = scope["method"]
+        scope["state"] = {
+            **(scope.get("state") or {}), **_UNKNOWN, "request_id": conduct._id_of(known), "headers": [],
+            "is_head": self._method == "HEAD",
+        }  # fmt: skip
         # HEAD is GET without the body (RFC 9110, section 9.3.2).
         self.scope: Any = {**scope, "method": "GET"} if self._method == "HEAD" else scope
         self._receive = receive
         self._send = send
         self.status = 0
         self._held: Any = None
+        self._seconds: float | None = None
         self._is_bodiless = self._method == "HEAD"
         self._struck = self._is_gone = False
         self._task = asyncio.current_task()
@@ -225,6 +253,10 @@ class _Exchange:
             self._is_bodiless = True
             given = [header for header in given if header[0] not in (b"content-length", b"content-type")]
         self.status = message["status"]
+        if known.get(b"content-type", b"").startswith(b"text/event-stream"):
+            # It goes on for hours: what took time was to begin, and it is not waited for any more.
+            self._seconds = time.perf_counter() - self.started
+            conduct.deadline.end(self)
         is_page = known.get(b"content-type", b"").startswith(b"text/html")
         kind: headers.Kind = "page" if is_page else "sign-in" if SIGN_IN in scope["path"] else "api"
         added = conduct.added[kind, scope.get("scheme") == "https"]
@@ -254,7 +286,7 @@ class _Exchange:
     def _note(self) -> None:
         """Count the request, and log it if it went wrong or everything is logged."""
         conduct, scope, status = self._conduct, self.scope, self.status
-        seconds = time.perf_counter() - self.started
+        seconds = self._seconds if self._seconds is not None else time.perf_counter() - self.started
         if self._is_gone and status >= 500:  # whoever asked hung up: there was nobody to answer
             status = self.status = 0
         conduct.metrics.answered(self._method, scope.get("path_template", "none"), status, seconds)

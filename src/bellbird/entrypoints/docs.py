@@ -47,7 +47,7 @@ class About:
     parameters, `path` those of its path that are no `id`. `answers` describes each 2xx status where there is more than
     the handler's own, and `body` gives their shapes where the return annotation does not. `etag`: the answers have one,
     so that a GET may answer 304; `if_match`: it takes `If-Match`. `public`: without a token.
-    `example` and `answer` replace the shapes' examples.
+    `example` and `answer` replace the shapes' examples, `media` says what the answer is where it is no JSON.
     """
 
     needs: str | None = None
@@ -58,6 +58,7 @@ class About:
     body: Mapping[int, Any] = field(default_factory=dict)
     example: Any = None
     answer: Any = None
+    media: str = "application/json"
     etag: bool = False
     if_match: bool = False
     public: bool = False

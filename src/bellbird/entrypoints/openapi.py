@@ -176,7 +176,7 @@ class _Description:
             }
             shape = about.body.get(status, route.answer)
             if shape not in (None, NoneType):
-                answer["content"] = self.json(shape, about.answer)
+                answer["content"] = {about.media: self.json(shape, about.answer)["application/json"]}
             if made and (links := self.links(route.path)):
                 answer["links"] = links
             answered[str(status)] = answer

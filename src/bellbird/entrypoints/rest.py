@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import parse_qs
@@ -95,10 +96,17 @@ class Access:
         if state["actor"] is None:
             claims = await self.claims(scope)
             actor = self.principals.known(claims) or await self.principals.actor(claims)
-            state["tenant_id"], state["actor"] = claims.tenant_id, actor
+            state["tenant_id"], state["actor"], state["claims"] = claims.tenant_id, actor, claims
             kind: Kind = "read" if scope["method"] == "GET" else "write"
             await self.rates.check(claims.tenant_id, actor, kind, state["headers"])
         return state["tenant_id"], state["actor"]
+
+    async def again(self, scope: Any) -> Actor:
+        """The actor of a request that goes on and on, as it is by now. Raises NotSignedIn, Forbidden."""
+        claims: Claims = scope["state"]["claims"]
+        if self._identify is None:  # a host application was asked once: what it knows is of the beginning
+            claims = await self.claims(scope)
+        return self.principals.known(claims) or await self.principals.actor(claims)
 
     async def read(self, request: Request[Any, Any, Any]) -> ReadTx:
         """Reads on behalf of whoever is calling."""
@@ -125,6 +133,11 @@ class Access:
             scope["state"].pop("held", None)
             await tx.close()
             raise
+
+    @property
+    def is_hosted(self) -> bool:
+        """Whether the application that Bellbird is part of says who is calling."""
+        return self._identify is not None
 
     async def itself(self) -> "Access":
         """For the few handlers that nobody has signed in to yet."""
@@ -224,6 +237,21 @@ def flag(given: Mapping[str, list[str]], name: str) -> bool:
         return filters.read_boolean(single(given, name) or "false")
     except ValueError as error:
         raise InvalidInput.at(name, str(error)) from None
+
+
+def moment(given: Mapping[str, list[str]], name: str) -> datetime | None:
+    """A parameter that is a moment in ISO 8601, with its offset from UTC. Raises InvalidInput."""
+    text = single(given, name)
+    if text is None:
+        return None
+    try:
+        # A plus sign that was not percent-encoded has become a space.
+        read = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+        if read.tzinfo is not None:
+            return read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInput.at(name, f"must be a moment such as 2026-11-01T10:00:00Z, not {text[:40]!r}")
 
 
 def size(given: Mapping[str, list[str]]) -> int:

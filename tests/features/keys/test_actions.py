@@ -315,13 +315,15 @@ async def test_the_log_says_what_became_of_a_key_and_not_what_it_is(
     async with begin() as tx:
         await keys.update(tx, made.id, KeyPatch(name="Robot"))
     async with begin() as tx:
-        await keys.revoke(tx, made.id)
+        revoked = await keys.revoke(tx, made.id)
+    assert revoked.revoked_at
     asked = "select type, changes, data from events where tenant_id = %s and entity_id = %s order by id"
     assert owner.execute(asked.encode(), [tenant.id, made.id]).fetchall() == [
         ("key.created", {"name": [None, "robot"], "scopes": [None, [READ]], "visibility": [None, "all"],
                          "expires_at": [None, f"{expires:%Y-%m-%dT%H:%M:%S}Z"]}, None),
         ("key.updated", {"name": ["robot", "Robot"]}, None),
-        ("key.revoked", None, {"name": "Robot", "prefix": made.prefix}),
+        ("key.revoked", {"revoked_at": [None, f"{revoked.revoked_at:%Y-%m-%dT%H:%M:%S.%fZ}"]},
+         {"name": "Robot", "prefix": made.prefix}),
     ]  # fmt: skip
 
 

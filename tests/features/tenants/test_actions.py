@@ -61,10 +61,10 @@ async def test_a_slug_belongs_to_one_tenant(engine: Engine, tenant: Tenant) -> N
             await tenants.create(tx, tenant.slug)
 
 
-async def test_who_is_not_there_is_not_found(system: SystemTx) -> None:
+async def test_who_is_not_there_is_not_found(engine: Engine, system: SystemTx) -> None:
     for verb in (
         tenants.get(system, "nobody"), tenants.get(system, uuid4()), tenants.set(system, uuid4(), name="x"),
-        tenants.suspend(system, uuid4()), tenants.delete(system, uuid4()),
+        tenants.suspend(system, uuid4()), tenants.delete(engine, Actor.system(), uuid4()),
     ):  # fmt: skip
         with pytest.raises(TenantNotFound):
             await verb
@@ -112,7 +112,7 @@ async def test_only_the_operator_may(engine: Engine, tenant: Tenant) -> None:
     async with engine.system(Actor.user(uuid4())) as tx:
         for verb in (
             tenants.create(tx, "x"), tenants.set(tx, tenant.id, name="x"), tenants.suspend(tx, tenant.id),
-            tenants.resume(tx, tenant.id), tenants.delete(tx, tenant.id),
+            tenants.resume(tx, tenant.id), tenants.delete(engine, tx.actor, tenant.id),
         ):  # fmt: skip
             with pytest.raises(Forbidden):
                 await verb
@@ -125,8 +125,9 @@ async def test_suspended_and_resumed_are_told_apart_in_the_log(
         async with engine.system(Actor.system()) as tx:
             await verb(tx, tenant.id)
     rows = owner.execute("select type, changes, actor from events where tenant_id = %s order by id", [tenant.id])
-    assert rows.fetchall() == [
-        ("tenant.created", None, "system:bellbird"),
+    (created, given, _), *changed = rows.fetchall()
+    assert (created, given["slug"], given["status"]) == ("tenant.created", [None, tenant.slug], [None, "active"])
+    assert changed == [
         ("tenant.suspended", {"status": ["active", "suspended"]}, "system:bellbird"),
         ("tenant.resumed", {"status": ["suspended", "active"]}, "system:bellbird"),
     ]
@@ -140,9 +141,8 @@ async def test_a_deleted_tenant_leaves_nothing_and_others_everything(
             for _ in range(3):
                 await make.contact(tx)
             await contacts.delete(tx, (await make.contact(tx)).id)
-    async with engine.system(Actor.system()) as tx:
-        removed = await tenants.delete(tx, tenant.id)
-    assert {table: count for table, count in removed.items() if count} == {"contacts": 4, "events": 6}
+    removed = await tenants.delete(engine, Actor.system(), tenant.id)
+    assert {table: count for table, count in removed.items() if count} == {"contacts": 4, "events": 7}
     assert {"memberships", "roles", "teams", "api_keys", "sessions", "idempotency_keys", "users"} <= set(removed)
     for table, column, left in (("contacts", "tenant_id", 4), ("events", "tenant_id", 6), ("tenants", "id", 1)):
         query = f"select count(*) from {table} where {column} = %s".encode()
@@ -158,5 +158,4 @@ async def test_a_table_made_later_is_emptied_too(clone: str) -> None:
         async with engine.system(Actor.system()) as tx:
             tenant = await tenants.create(tx, "acme")
             await tx.run("insert into notes (tenant_id, id, words) values ($1, $1, 'x')", tenant.id)
-        async with engine.system(Actor.system()) as tx:
-            assert (await tenants.delete(tx, tenant.id))["notes"] == 1
+        assert (await tenants.delete(engine, Actor.system(), tenant.id))["notes"] == 1

@@ -5,6 +5,8 @@ and is never made twice by two people at once where the tenant forbids it.
 """
 
 from bellbird.features.contacts.actions import Upserted, create, delete, expired, purge, restore, update, upsert
+from bellbird.features.contacts.bulk import AssignParams, PurgeParams
+from bellbird.features.contacts.history import as_of
 from bellbird.features.contacts.models import (
     Address,
     AmbiguousMatch,
@@ -14,6 +16,7 @@ from bellbird.features.contacts.models import (
     DuplicateContact,
     Email,
     ExternalIdTaken,
+    HistoryGone,
     NewContact,
     Owner,
     Phone,
@@ -24,18 +27,22 @@ from bellbird.features.contacts.queries import Query, get, lookup, page
 __all__ = [
     "Address",
     "AmbiguousMatch",
+    "AssignParams",
     "Contact",
     "ContactNotFound",
     "ContactPatch",
     "DuplicateContact",
     "Email",
     "ExternalIdTaken",
+    "HistoryGone",
     "NewContact",
     "Owner",
     "Phone",
+    "PurgeParams",
     "Query",
     "Upserted",
     "Url",
+    "as_of",
     "create",
     "delete",
     "expired",

@@ -17,8 +17,9 @@ from bellbird.core import ids
 from bellbird.core.actors import visible
 from bellbird.core.emails import key as email_key
 from bellbird.core.engine import SystemTx, Tx
-from bellbird.core.errors import InvalidInput, VersionMismatch
+from bellbird.core.errors import HookFailed, InvalidInput, VersionMismatch
 from bellbird.core.events import Event
+from bellbird.core.hooks import Change, hookable
 from bellbird.core.tenants import DuplicatePolicy, TenantSettings
 from bellbird.features.contacts import cleaning, rules
 from bellbird.features.contacts.models import (
@@ -36,6 +37,9 @@ from bellbird.features.contacts.rows import COLUMNS, DERIVED, READ, from_row, to
 # What an event's `changes` may name. The rest (version, timestamps) the event itself tells.
 RECORDED: Final = tuple(cleaning.PATCHABLE)
 
+for _verb, _given in {"create": NewContact, "update": Change, "delete": UUID, "restore": UUID, "purge": UUID}.items():
+    hookable(f"contact.{_verb}", _given)
+
 _WRITTEN = [name.strip() for name in f"{COLUMNS}, {DERIVED}".split(",")]
 
 INSERT = f"""
@@ -50,6 +54,7 @@ async def create(tx: Tx, new: NewContact) -> Contact:
     Raises InvalidInput with every fault, DuplicateContact under the policy `reject`, ExternalIdTaken.
     """
     tx.require("contacts:write")
+    new = await tx.before("contact.create", new)
     settings = (await tx.writable()).settings
     contact = _made(tx, new, settings)
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
@@ -97,6 +102,7 @@ async def update(tx: Tx, id: UUID, patch: ContactPatch, *, version: int | None =
     InvalidInput, DuplicateContact, ExternalIdTaken.
     """
     tx.require("contacts:write")
+    patch = (await tx.before("contact.update", Change(id, patch))).patch
     contact, settings = await _locked(tx, id, version=version)
     return await _change(tx, contact, patch, settings, rules.refusals(tx.actor, patch))
 
@@ -131,6 +137,7 @@ async def delete(tx: Tx, id: UUID, *, version: int | None = None) -> None:
     Raises ContactNotFound, VersionMismatch.
     """
     tx.require("contacts:write")
+    await tx.before("contact.delete", id)
     contact, _ = await _locked(tx, id, version=version)
     now = _now(tx)
     tx.queue(DELETE, tx.tenant_id, id, now)
@@ -145,6 +152,7 @@ async def restore(tx: Tx, id: UUID) -> Contact:
     DuplicateContact or ExternalIdTaken when another contact has taken its place.
     """
     tx.require("contacts:write")
+    await tx.before("contact.restore", id)
     contact, settings = await _locked(tx, id, deleted=True)
     if contact.deleted_at is None:
         return rules.shown(tx.actor, contact)
@@ -167,6 +175,7 @@ async def purge(tx: Tx, id: UUID) -> None:
     Raises ContactNotFound.
     """
     tx.require("contacts:purge")
+    await tx.before("contact.purge", id)
     await _locked(tx, id, deleted=True)
     tx.queue(PURGE, tx.tenant_id, id)
     tx.queue(FORGET, tx.tenant_id, id)
@@ -219,7 +228,14 @@ async def upsert(tx: Tx, new: NewContact, *, match: MatchBy) -> Upserted:
     rows = await tx.all(_MATCHES[match], tx.tenant_id, [value for _, value in keys])
     if existing := _matched(tx, match, [from_row(row) for row in rows]):
         addition = _addition(existing, contact, new)
-        return Upserted(await _change(tx, existing, addition, settings, {}), created=False)
+        patch = (await tx.before("contact.update", Change(existing.id, addition))).patch
+        refused = {} if patch is addition else rules.refusals(tx.actor, patch)
+        return Upserted(await _change(tx, existing, patch, settings, refused), created=False)
+    amended = await tx.before("contact.create", new)
+    if amended is not new:
+        contact = _made(tx, amended, settings)
+        if set(_keys(contact, match)) != set(keys):
+            raise HookFailed(f"A hook changed what the contact is matched by ({match}): an upsert cannot go by it.")
     duplicates = await _claim(tx, contact, settings.duplicate_policy)
     _insert(tx, contact)
     return Upserted(_answer(tx, contact, duplicates), created=True)

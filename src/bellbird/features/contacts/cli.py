@@ -1,6 +1,7 @@
 """Add, find, list, change, delete and import a tenant's contacts."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from bellbird.core.engine import ReadTx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import Page
 from bellbird.entrypoints import cli, tables
-from bellbird.features.contacts import actions, import_cli, printing, queries, typed
+from bellbird.features.contacts import actions, history, import_cli, printing, queries, typed
 from bellbird.features.contacts.models import Contact
 from bellbird.features.contacts.queries import Query
 from bellbird.features.tenants import choice
@@ -60,17 +61,18 @@ def _tell(done: str, contact: Contact, as_json: bool) -> None:
 
 @command.command()
 @click.argument("id", type=click.UUID)
+@click.option("--as-of", "at", type=cli.moment, help="As it was then, such as 2026-11-01T10:00:00Z.")
 @choice.option
 @cli.as_json
 @cli.asynchronous
-async def show(id: UUID, tenant: str | None, as_json: bool) -> None:
-    """Show all of a contact.
+async def show(id: UUID, at: datetime | None, tenant: str | None, as_json: bool) -> None:
+    """Show all of a contact, as it is or as it was at a moment.
 
     \b
-    Example: bellbird contacts show 01a203ec-0f91-7207-87a3-ffff9495ecd5
+    Example: bellbird contacts show 01a203ec-0f91-7207-87a3-ffff9495ecd5 --as-of 2026-11-01T10:00
     """
     async with choice.reading(tenant) as read:
-        contact = await queries.get(read, id)
+        contact = await (queries.get(read, id) if at is None else history.as_of(read, id, at))
         home = (await read.tenant()).settings.default_region
     if as_json:
         tables.json(contact)

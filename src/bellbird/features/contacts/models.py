@@ -8,7 +8,8 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
-from bellbird.core.errors import Conflict, NotFound, describe_faults, translate_constraint
+from bellbird.core import topics
+from bellbird.core.errors import BellbirdError, Conflict, NotFound, describe_faults, translate_constraint
 
 Kind = Literal["person", "organisation"]
 Status = Literal["ok", "invalid", "opted_out"]
@@ -218,6 +219,16 @@ class AmbiguousMatch(Conflict):
     code = "ambiguous_match"
 
 
+class HistoryGone(BellbirdError):
+    """The log is not kept so far back.
+
+    `kept_since` is the first moment that it is kept from, where that is why.
+    """
+
+    code = "history_gone"
+    status = 410
+
+
 translate_constraint("contacts_external_id_unique", ExternalIdTaken)
 
 describe_faults({
@@ -234,3 +245,5 @@ describe_faults({
     "unknown_column": "A column of the CSV file stands for no field.",
     "column_twice": "Two columns of the CSV file stand for the same field.",
 })  # fmt: skip
+
+topics.recorded("contact.created", "contact.updated", "contact.deleted", "contact.restored", "contact.purged")

@@ -12,7 +12,7 @@ from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import Page
 from bellbird.entrypoints import docs, etags, rest
 from bellbird.entrypoints.rest import Body
-from bellbird.features.contacts import actions, queries, rules, schemas
+from bellbird.features.contacts import actions, history, queries, rules, schemas
 from bellbird.features.contacts.models import (
     AmbiguousMatch,
     Contact,
@@ -20,6 +20,7 @@ from bellbird.features.contacts.models import (
     ContactPatch,
     DuplicateContact,
     ExternalIdTaken,
+    HistoryGone,
     MatchBy,
     NewContact,
 )
@@ -97,18 +98,33 @@ async def lookup(request: Request[Any, Any, Any], read: ReadTx) -> Page[Contact]
     return Page(await queries.lookup(read, number, **_wanted(given)))
 
 
-GETTING: Final = docs.About(needs="contacts:read", query=schemas.WANTED, errors=(ContactNotFound,), etag=True)
+GETTING: Final = docs.About(
+    needs="contacts:read",
+    query={
+        **schemas.WANTED,
+        "as_of": docs.text(
+            "As it was at this moment, also while it was deleted", example="2026-11-01T10:00:00Z", format="date-time"
+        ),
+    },
+    errors=(ContactNotFound, HistoryGone),
+    etag=True,
+)
 
 
 @get("/contacts/{id:str}", tags=TAGS, summary="Get a contact", about=GETTING)
 async def get_(request: Request[Any, Any, Any], id: str, read: ReadTx) -> Response[Contact]:
-    """A contact by its id; deleted ones are not found."""
-    wanted = _wanted(rest.query(request))
+    """A contact by its id; deleted ones are not found, but with `as_of`."""
+    given = rest.query(request)
+    wanted, at = _wanted(given), rest.moment(given, "as_of")
     fields = wanted.get("fields")
-    contact = await queries.get(
-        read, rest.id_of(id), **(wanted | {"fields": [*fields, "version"]} if fields else wanted)
-    )
-    tag = _tag(read, contact, partly=bool(wanted))
+    asked = wanted | {"fields": [*fields, "version"]} if fields else wanted
+    if at is None:
+        contact = await queries.get(read, rest.id_of(id), **asked)
+    elif "include" in wanted:
+        raise InvalidInput.at("include", "cannot go with as_of: what is included is there as it is now")
+    else:
+        contact = await history.as_of(read, rest.id_of(id), at, **asked)
+    tag = _tag(read, contact, partly=bool(wanted) or at is not None)
     if fields and "version" not in fields:  # which the ETag needs all the same
         rules.put(contact, "version", UNSET)
     return Response(contact, headers={"ETag": tag})

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from bellbird.core import events, timeline
 from bellbird.core.actors import SECURABLE, Actor, securable
 from bellbird.core.errors import Fault, Forbidden, InvalidInput
 from bellbird.features.contacts.cleaning import NOTHING, PATCHABLE
@@ -37,6 +38,13 @@ _MADE_FROM: Final[Mapping[str, str]] = {
     "phones": "display_name = any(phone_numbers)",
 }
 NAMING: Final = frozenset(_MADE_FROM)
+
+# What is on record of a contact is for whoever may read contacts. Whether a name that it had was made up, a change does
+# not tell: it is left out wherever it may have been.
+events.readable(KIND, "contacts:read", made_up={"display_name": NAMING})
+timeline.source(
+    timeline.of_log("contacts:read", "contact.created", "contact.updated", "contact.deleted", "contact.restored")
+)
 
 # What a contact with a hidden name is sorted by instead of it.
 NAMELESS: Final = "''::text collate \"C\""

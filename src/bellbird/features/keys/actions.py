@@ -53,11 +53,14 @@ async def create(tx: Tx, new: NewKey) -> ApiKey:
     key = ApiKey(
         id, name, secret.prefix, tuple(sorted(scopes)), visibility, str(actor), now, expires_at, None, None, secret.text
     )
+    withheld = rows.shown(actor.fields)
     tx.queue(
         INSERT, tx.tenant_id, id, name, key.prefix, bytea(secret.hash), key.scopes, visibility,
-        msgspec.json.encode(rows.shown(actor.fields)), actor.user_id, key.created_by, now, expires_at,
+        msgspec.json.encode(withheld), actor.user_id, key.created_by, now, expires_at,
     )  # fmt: skip
-    given = {"name": name, "scopes": key.scopes, "visibility": visibility, "expires_at": expires_at}
+    given = {
+        "name": name, "scopes": key.scopes, "visibility": visibility, "fields": withheld, "expires_at": expires_at,
+    }  # fmt: skip
     tx.emit(Event("key.created", id, changes={field: (None, value) for field, value in given.items() if value}))
     return key
 
@@ -96,7 +99,8 @@ async def revoke(tx: Tx, id: UUID) -> ApiKey:
         return key
     revoked = replace(key, revoked_at=tx.clock.now())
     tx.queue(REVOKE, tx.tenant_id, id, revoked.revoked_at)
-    tx.emit(Event("key.revoked", id, data={"name": key.name, "prefix": key.prefix}))
+    changes = {"revoked_at": (None, revoked.revoked_at)}
+    tx.emit(Event("key.revoked", id, changes=changes, data={"name": key.name, "prefix": key.prefix}))
     tx.access_changed()
     return revoked
 

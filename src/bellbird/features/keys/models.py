@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
+from bellbird.core import topics
 from bellbird.core.actors import Visibility
 from bellbird.core.errors import NotFound
 
@@ -65,3 +66,6 @@ class KeyNotFound(NotFound):
     """There is no such API key."""
 
     code = "key_not_found"
+
+
+topics.recorded("key.created", "key.updated", "key.revoked")

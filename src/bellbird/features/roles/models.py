@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from bellbird.core import topics
 from bellbird.core.actors import Visibility
 from bellbird.core.errors import Conflict, NotFound, describe_faults, translate_constraint
 
@@ -115,3 +116,5 @@ describe_faults({
     "not_securable": "There is no such field, or none that can be withheld.",
     "unknown_role": "There is no such role; the nearest one is suggested.",
 })  # fmt: skip
+
+topics.recorded("role.created", "role.updated", "role.deleted")

@@ -354,7 +354,7 @@ async def accept(engine: Engine, settings: Settings, given: Acceptance, caller: 
         if is_reset:
             await ending.tell_everywhere(tx, token.id, "user.password_changed")
         else:
-            tx.emit(token.tenant_id, Event("user.joined", token.id))
+            tx.emit(token.tenant_id, Event("user.joined", token.id, changes={"joined_at": (None, now)}))
         return await starting.start(tx, settings, token.tenant_id, token.id, password_hash, caller)
 
 

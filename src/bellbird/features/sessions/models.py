@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from bellbird.core import topics
 from bellbird.core.actors import Origin, Visibility
 from bellbird.core.errors import Conflict, InvalidInput, NotFound, NotSignedIn, RateLimited, describe_faults
 from bellbird.core.tenants import TenantStatus
@@ -219,3 +220,5 @@ describe_faults({
     "password_given": "This password was chosen by somebody else, who knows it: change it first.",
     "invalid_token": "This is no such token, or it is used up or expired.",
 })  # fmt: skip
+
+topics.recorded("session.started", "session.ended")

@@ -51,7 +51,9 @@ async def start(
     _clear_away(tx, tenant_id, user_id, now)
     tx.queue(INSERT_SESSION, tenant_id, id, user_id, _program(caller), now, until)
     token = _issue(tx, tenant_id, id, now, until)
-    tx.emit(tenant_id, Event("session.started", id, data={"user_id": user_id, "address": caller.address}))
+    changes = {"user_id": (None, user_id), "expires_at": (None, until)}
+    data = {"user_id": user_id, "address": caller.address}
+    tx.emit(tenant_id, Event("session.started", id, changes=changes, data=data))
     return Started(id, Person(user_id, email, name), SignedInTenant(*tenant), token)
 
 

@@ -4,14 +4,17 @@ Only the operator makes and changes them, through the command line or `Bellbird.
 """
 
 from bellbird.core.tenants import CallingHours, Tenant, TenantSettings
-from bellbird.features.tenants.actions import create, delete, resume, set, suspend
-from bellbird.features.tenants.models import SlugTaken
+from bellbird.features.tenants.actions import create, resume, set, suspend
+from bellbird.features.tenants.deletion import delete
+from bellbird.features.tenants.models import SlugTaken, TenantBusy, TenantDeleting
 from bellbird.features.tenants.queries import get, page
 
 __all__ = [
     "CallingHours",
     "SlugTaken",
     "Tenant",
+    "TenantBusy",
+    "TenantDeleting",
     "TenantSettings",
     "create",
     "delete",

@@ -10,7 +10,7 @@ import click
 from bellbird.core.engine import SystemTx
 from bellbird.core.tenants import Tenant, TenantSettings
 from bellbird.entrypoints import cli, tables
-from bellbird.features.tenants import actions, choice, queries, typed
+from bellbird.features.tenants import actions, choice, deletion, queries, typed
 
 SETTINGS_HELP = f"""
     \b
@@ -183,7 +183,7 @@ async def resume(slug: str) -> None:
 @cli.without_asking
 @cli.asynchronous
 async def delete(slug: str, yes: bool) -> None:
-    """Delete a tenant with every row of it, for good.
+    """Delete a tenant with every row of it, for good. If it is interrupted, run it again to finish it.
 
     \b
     Example: bellbird tenants delete acme
@@ -191,10 +191,6 @@ async def delete(slug: str, yes: bool) -> None:
     async with cli.bellbird() as bellbird:
         tenant = await choice.tenant(bellbird, slug)
         cli.confirm(f"Delete the tenant {tenant.slug} ({tenant.name}) and all its data? This cannot be undone.", yes)
-        # Committed by itself: who begins to write from now on is refused, and leaves nothing behind the deletion.
-        async with bellbird.engine.system(choice.OPERATOR) as tx:
-            await actions.suspend(tx, tenant.id)
-        async with bellbird.engine.system(choice.OPERATOR) as tx:
-            removed = await actions.delete(tx, tenant.id)
+        removed = await deletion.delete(bellbird.engine, choice.OPERATOR, tenant.id)
     rows = ", ".join(f"{count:,} {table}" for table, count in removed.items() if count) or "nothing else"
     cli.note(f"The tenant {tenant.slug} is deleted, with {rows}.")

@@ -251,12 +251,13 @@ async def invite(tx: Tx, id: UUID) -> Invitation:
     now = tx.clock.now()
     secret, until = credentials.make("invite", tx.tenant_id, id), now + INVITED_FOR
     tx.queue(INVITE, tx.tenant_id, id, bytea(secret.hash), until, now)
-    tx.emit(Event("user.invited", id, data={"until": until}))
+    changes = {"invited_until": (user.invited_until, until)}
+    tx.emit(Event("user.invited", id, changes=changes, data={"until": until}))
     return Invitation(secret.text, until)
 
 
 PERSON = """
-select u.password_hash is not null, m.disabled_at is not null
+select u.password_hash is not null, m.disabled_at is not null, m.invited_until
 from users u
 join memberships m on m.id = u.id
 join tenants t on t.id = m.tenant_id
@@ -295,7 +296,7 @@ async def reset_password(tx: SystemTx, tenant_id: UUID, id: UUID) -> Invitation:
     row = await tx.one(PERSON, tenant_id, id)
     if row is None:
         raise UserNotFound(f"There is no user {id}.")
-    had_password, is_disabled = row
+    had_password, is_disabled, invited_until = row
     if is_disabled:
         raise UserDisabled("Their membership of this tenant was ended: let it go on, or reset it in another.")
     now = tx.clock.now()
@@ -307,7 +308,8 @@ async def reset_password(tx: SystemTx, tenant_id: UUID, id: UUID) -> Invitation:
         await ending.end_everywhere(tx, id, "password reset")
         await ending.tell_everywhere(tx, id, "user.password_reset")
     else:
-        tx.emit(tenant_id, Event("user.invited", id, data={"until": until}))
+        changes = {"invited_until": (invited_until, until)}
+        tx.emit(tenant_id, Event("user.invited", id, changes=changes, data={"until": until}))
     return Invitation(secret.text, until)
 
 

@@ -1,5 +1,6 @@
 """What is done to a person in every tenant at once, and the ending of their sessions: access tokens end with them."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -24,12 +25,18 @@ async def end(tx: Tx, user_id: UUID, because: str, *, only: UUID | None = None) 
 
     Returns how many there were. The tenant is known to be there: see `Tx.writable`.
     """
-    rows = await tx.all(END, tx.tenant_id, user_id, tx.clock.now(), because, only)
+    now = tx.clock.now()
+    rows = await tx.all(END, tx.tenant_id, user_id, now, because, only)
     for (id,) in rows:
-        tx.emit(Event("session.ended", id, data={"user_id": user_id, "because": because}))
+        tx.emit(_ended(id, user_id, now, because))
     if rows:
         tx.access_changed()
     return len(rows)
+
+
+def _ended(id: UUID, user_id: UUID, now: datetime, because: str) -> Event:
+    changes = {"ended_at": (None, now), "ended_because": (None, because)}
+    return Event("session.ended", id, changes=changes, data={"user_id": user_id, "because": because})
 
 
 END_EVERYWHERE: Final = """
@@ -38,6 +45,7 @@ set ended_at = $2, ended_because = $3
 where user_id = $1 and (tenant_id, id) in (
   select s.tenant_id, s.id
   from memberships m
+  join tenants t on t.id = m.tenant_id and t.status <> 'deleting'
   join sessions s on s.tenant_id = m.tenant_id and s.user_id = m.id
   where m.id = $1 and s.ended_at is null and s.expires_at > $2 and ($4::uuid is null or s.id <> $4)
   order by s.tenant_id, s.id
@@ -48,20 +56,21 @@ returning tenant_id, id
 
 async def end_everywhere(tx: SystemTx, user_id: UUID, because: str, *, keep: UUID | None = None) -> None:
     """End a person's sessions in every tenant, but the one to `keep`, and record `session.ended` for each."""
-    rows = await tx.all(END_EVERYWHERE, user_id, tx.clock.now(), because, keep)
+    now = tx.clock.now()
+    rows = await tx.all(END_EVERYWHERE, user_id, now, because, keep)
     for tenant_id, id in sorted(rows):
-        tx.emit(tenant_id, Event("session.ended", id, data={"user_id": user_id, "because": because}))
+        tx.emit(tenant_id, _ended(id, user_id, now, because))
     # The tenants' rows are held until the commit: in order, as everybody takes them.
     for tenant_id in sorted({tenant_id for tenant_id, _ in rows}):
         tx.access_changed(tenant_id)
 
 
-# A tenant that is being deleted at this moment is waited for, and then gone: nothing is left behind in its log.
+# Nothing is left behind in the log of a tenant that is being deleted at this moment.
 JOINED: Final = """
 select t.id
 from memberships m
 join tenants t on t.id = m.tenant_id
-where m.id = $1 and m.joined_at is not null
+where m.id = $1 and m.joined_at is not null and t.status <> 'deleting'
 order by t.id
 for key share of t
 """

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
+from bellbird.core import topics
 from bellbird.core.actors import Visibility
 from bellbird.core.errors import Conflict, NotFound, describe_faults
 
@@ -114,3 +115,13 @@ class LastOwner(Conflict):
 describe_faults({
     "password_kept": "This person has an account already, and nobody else gives them a password.",
 })  # fmt: skip
+
+topics.recorded(
+    "user.added",
+    "user.updated",
+    "user.removed",
+    "user.invited",
+    "user.joined",
+    "user.password_changed",
+    "user.password_reset",
+)

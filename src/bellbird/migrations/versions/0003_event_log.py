@@ -43,7 +43,7 @@ PARKED = """
 """
 
 # A purge takes the personal data out of the contact's events, and the salt without which what it was cannot be tried
-# out; the proof of everything else stays.
+# out; the proof of everything else stays. Why a consumer failed may tell of it too.
 FORGET = """
 create or replace function forget_contact(tenant uuid, contact uuid) returns bigint
 language plpgsql security definer set search_path = pg_catalog, public as $$
@@ -56,6 +56,8 @@ begin
   set changes = null, data = null, proof = overlay(proof placing '\\x00000000000000000000000000000000' from 1 for 16)
   where tenant_id = tenant and contact_id = contact;
   get diagnostics forgotten = row_count;
+  update parked_events set reason = ''
+  where tenant_id = tenant and event_id in (select id from events where tenant_id = tenant and contact_id = contact);
   delete from idempotency_keys where tenant_id = tenant and contact = any(entities);
   return forgotten;
 end $$;
