@@ -38,7 +38,7 @@ def test_a_redis_that_is_away_fails_the_check_and_the_database_is_examined_all_t
     ran = cli("doctor", fails=1)
     assert "cannot be reached" in ran.out
     assert "correct BELLBIRD_REDIS_URL" in ran.out
-    assert "1 of 14 checks failed." in ran.err
+    assert "1 of 17 checks failed." in ran.err
     assert "hunter2" not in ran.out
 
 

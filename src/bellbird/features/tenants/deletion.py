@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
+from bellbird.core import queue
 from bellbird.core.actors import Actor
 from bellbird.core.engine import Engine, SystemTx
 from bellbird.features.tenants import rows
@@ -146,17 +147,13 @@ async def _all_of(engine: Engine, actor: Actor, statement: str, id: UUID) -> int
             return total
 
 
-# What is still to be done for the tenant is not: a job that is being done at this moment finds no tenant.
-DELETE_JOBS = "delete from procrastinate.procrastinate_jobs where args ->> 'tenant_id' = $1 and status <> 'doing'"
-
-
 async def _end(tx: SystemTx, id: UUID, tables: list[str]) -> bool:
     """Remove the tenant itself, unless a consumer of the log has noted something of it just now; whether it is gone.
 
     Raises TenantNotFound when somebody else has ended it before.
     """
     await rows.locked(tx, id)
-    await tx.run(DELETE_JOBS, str(id))
+    queue.forget_tenant(tx, id)
     for table in tables:
         left = await tx.one(f"select 1 from {table} where tenant_id = $1 limit 1", id)
         if left is not None:
