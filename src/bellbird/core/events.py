@@ -4,7 +4,7 @@ It is the audit log, the contact's timeline, the change feed and the undo journa
 Nothing is ever changed in it, except that a purge takes the personal data out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -105,13 +105,23 @@ READABLE: Final[dict[str, str]] = {}
 MADE_UP: Final[dict[str, Mapping[str, frozenset[str]]]] = {}
 
 
-def readable(entity_type: str, permission: str, *, made_up: Mapping[str, frozenset[str]] | None = None) -> None:
+# By which whoever does not see all is told which of the events about a kind of thing they see.
+OWN: Final[dict[str, "Callable[[Actor, Logged], bool]"]] = {}
+
+
+def readable(
+    entity_type: str, permission: str, *, made_up: Mapping[str, frozenset[str]] | None = None,
+    own: Callable[[Actor, Logged], bool] | None = None,
+) -> None:  # fmt: skip
     """From now on, events about this kind of thing are seen by whoever has the permission.
 
     `made_up` has the fields that may have been made up from others: where one of those is hidden, they are as well.
+    `own` says which of the events those see who do not see everybody's; those about a contact go by its owner.
     """
     READABLE[entity_type] = permission
     MADE_UP[entity_type] = made_up or {}
+    if own is not None:
+        OWN[entity_type] = own
 
 
 def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged | None:
@@ -123,6 +133,8 @@ def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged |
     if not actor.may(READABLE.get(event.entity_type, "audit:read")):
         return None
     if event.contact_id is not None and not actor.sees(owner_id):
+        return None
+    if actor.visibility != "all" and event.entity_type in OWN and not OWN[event.entity_type](actor, event):
         return None
     hidden = actor.rules(event.entity_type).hidden
     if not hidden or not (event.changes or event.data):

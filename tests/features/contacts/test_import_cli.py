@@ -52,6 +52,8 @@ def test_a_file_as_people_have_it_goes_in(acme: Run, file: Path) -> None:
     assert (ann["tags"], ann["custom"]) == (["vip", "lead"], {"plan": "gold"})
     assert ann["addresses"][0]["country"] == "AU"  # type: ignore[index]
     assert bob["first_name"] == "Bob Junior"
+    logged = acme("audit", "events", "--contact", ann["id"], "--json").data["data"]
+    assert [(each["type"], each["origin"]) for each in logged] == [("contact.created", "import")]
 
 
 def test_rejects_are_told_by_line_and_reason_and_the_rest_goes_in(acme: Run, file: Path, tmp_path: Path) -> None:

@@ -154,7 +154,8 @@ async def _all(bellbird: cli.Opened) -> list[Tenant]:
 def _summed(summary: Summary) -> str:
     sealed = f"sealed up to {tables.shown(summary.sealed_until)}" if summary.sealed_until else "never sealed"
     wrong = f"; {summary.findings:,} not right" if summary.findings else ""
-    return f"{summary.events:,} events, {summary.seals:,} seals, {sealed}; {summary.unsealed:,} not sealed yet{wrong}"
+    seals = "1 seal" if summary.seals == 1 else f"{summary.seals:,} seals"
+    return f"{summary.events:,} events, {seals}, {sealed}; {summary.unsealed:,} not sealed yet{wrong}"
 
 
 def _as_json(tenant: Tenant, summary: Summary, findings: list[Finding]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,6 +23,9 @@ from bellbird.features.tenants import choice
 
 # How many rejected rows the terminal shows.
 SHOWN: Final = 20
+
+# In the log an import is told from what somebody does by hand.
+IMPORTER: Final = replace(choice.OPERATOR, origin="import")
 
 
 @click.command()
@@ -61,7 +65,7 @@ async def command(
         write = stack.enter_context(_rejects(rejects_file, survey))
         async with cli.bellbird() as bellbird:
             chosen = await choice.tenant(bellbird, tenant)
-            importer = Importer(bellbird.engine, chosen.id, choice.OPERATOR, layout, dry_run)
+            importer = Importer(bellbird.engine, chosen.id, IMPORTER, layout, dry_run)
             seen = stack.enter_context(_progress(survey.records))
             stopped = stack.enter_context(_interrupts())
             outcome = Outcome()

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
-from bellbird.core import topics
+from bellbird.core import events, topics
 from bellbird.core.actors import Visibility
 from bellbird.core.errors import NotFound
 
@@ -69,3 +69,4 @@ class KeyNotFound(NotFound):
 
 
 topics.recorded("key.created", "key.updated", "key.revoked")
+events.readable("key", "keys:read")

@@ -10,7 +10,9 @@ from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
 from bellbird.core import events, topics
+from bellbird.core.actors import Actor
 from bellbird.core.errors import Conflict, NotFound, describe_faults
+from bellbird.core.events import Logged
 
 State = Literal["queued", "running", "paused", "completed", "failed", "canceled"]
 Wish = Literal["pause", "cancel"]
@@ -97,8 +99,14 @@ class NotUndoable(Conflict):
 
 describe_faults({"unknown_operation": "There is no such kind of operation; the nearest one is suggested."})
 
-# How far long work is, is for whoever may see long work.
-events.readable("operation", "operations:read")
+
+def _is_own(actor: Actor, event: Logged) -> bool:
+    by = (event.data or {}).get("created_by")
+    return by == str(actor) or by in {f"user:{id}" for id in actor.owners}
+
+
+# How far long work is, is for whoever may see long work; who does not see all sees that which they started.
+events.readable("operation", "operations:read", own=_is_own)
 
 topics.recorded(
     "operation.created",

@@ -103,7 +103,7 @@ def update(tx: Tx, before: Held, *, position: Any = UNSET, failures: int | None 
 def emit(tx: Tx, happened: str, operation: Operation, before: Operation | None = None) -> None:
     """Record what happened to an operation; of its parameters and errors, which may name people, nothing is told."""
     data: Mapping[str, Any] = {
-        "kind": operation.kind, "done": operation.done, "total": operation.total,
+        "kind": operation.kind, "created_by": operation.created_by, "done": operation.done, "total": operation.total,
         "error_count": operation.error_count,
         **({"undo_of": operation.undo_of} if operation.undo_of else {}),
     }  # fmt: skip

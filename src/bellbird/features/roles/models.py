@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from bellbird.core import topics
+from bellbird.core import events, topics
 from bellbird.core.actors import Visibility
 from bellbird.core.errors import Conflict, NotFound, describe_faults, translate_constraint
 
@@ -118,3 +118,4 @@ describe_faults({
 })  # fmt: skip
 
 topics.recorded("role.created", "role.updated", "role.deleted")
+events.readable("role", "roles:read")

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
-from bellbird.core import topics
+from bellbird.core import events, topics
 from bellbird.core.errors import Conflict, NotFound, describe_faults, translate_constraint
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True)
@@ -61,3 +61,4 @@ translate_constraint("teams_name_unique", TeamNameTaken)
 describe_faults({"unknown_team": "There is no such team."})
 
 topics.recorded("team.created", "team.updated", "team.deleted")
+events.readable("team", "teams:read")
