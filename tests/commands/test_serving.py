@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -58,6 +59,15 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, clone: str) -> None:
         assert process.returncode == 0
         assert f"Bellbird serves on {url}" in err
         assert "bellbird token --tenant SLUG" in err
+
+
+def test_it_takes_as_many_connections_as_it_is_allowed(tmp_path: Path, clone: str) -> None:
+    """A live stream is an open file, and by default a process may have 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with running(tmp_path, clone, "serve") as (process, _):
+        now, _ = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    allowed = 65_536 if hard == resource.RLIM_INFINITY else min(65_536, hard)
+    assert now == max(soft, allowed)
 
 
 def test_the_demo_serves_made_up_contacts_and_says_how_to_sign_in(tmp_path: Path, clone: str, cli: Run) -> None:

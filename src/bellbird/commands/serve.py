@@ -9,13 +9,16 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from bellbird.app import Bellbird
 from bellbird.core.settings import PREFIX, Settings, load
 from bellbird.entrypoints import cli
+
+# How many connections a process may have at once.
+FILES: Final = 65_536
 
 
 @click.command()
@@ -116,6 +119,7 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=math.ceil(settings.request_timeout) + 2,
         log_config=logs.config(settings.log_level, settings.log_format, access=settings.access_log),
     )
+    _allow_connections()
     with _shared_numbers(settings), _told_to_work(settings), suppress(KeyboardInterrupt):
         if settings.workers > 1:
             # Older ones have to be told what a worker does.
@@ -140,6 +144,19 @@ def _told_to_work(settings: Settings) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def _allow_connections() -> None:
+    """Each live stream is an open file, and the 1,024 that a process may have by default are for programs that use
+    select(): take as many as we are allowed.
+    """
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager
