@@ -1,5 +1,6 @@
 """Shapes as JSON Schema (2020-12): what their annotations say, with what `docs.shape` adds."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import cleandoc
 from types import NoneType, UnionType
@@ -28,8 +29,10 @@ class Schemas:
         if origin in (Union, UnionType):
             return self._union([each for each in args if each is not UnsetType])
         if origin in (tuple, list):
-            return {"type": "array", "items": self.of(args[0])}
-        if origin is dict:
+            # A pair of one kind is a list of two: not every tool that reads descriptions knows `prefixItems`.
+            size = {"minItems": len(args), "maxItems": len(args)} if len(args) > 1 and ... not in args else {}
+            return {"type": "array", "items": self.of(args[0]), **size}
+        if origin in (dict, Mapping):
             # Said outright: generated clients take an object without properties for an empty one.
             return {"type": "object", "additionalProperties": True if args[1] is Any else self.of(args[1])}
         if origin is Literal:
