@@ -241,6 +241,11 @@ async def test_a_purge_leaves_no_copy_of_the_data_in_any_table(
             external_id="quokka-1",
         )  # fmt: skip
         kept = await make.contact(tx, first_name="Bystander")
+    owner.execute(
+        "insert into parked_events (tenant_id, id, consumer, event_id, tries, reason, parked_at)"
+        " select tenant_id, gen_random_uuid(), 'hook:x', id, 1, 'ValueError: zebedee@quokka.example', now()"
+        " from events where contact_id = %s", [made.id],
+    )  # fmt: skip
     async with begin() as tx:
         await contacts.update(tx, made.id, ContactPatch(last_name="Quokkason"))
         await contacts.delete(tx, made.id)
