@@ -17,6 +17,7 @@ from bellbird.app import Bellbird, create_app
 from bellbird.core.actors import Actor
 from bellbird.core.engine import Engine
 from bellbird.core.errors import Unavailable
+from bellbird.core.events import Logged
 from bellbird.core.settings import Settings
 from bellbird.features import tenants
 from tests.conftest import SECRET
@@ -99,6 +100,32 @@ async def test_fifty_creates_at_once_under_reject_admit_one(bellbird: Bellbird) 
     body = {"emails": [{"address": "ann@acme.example"}]}
     answers = await asyncio.gather(*(api.post("/contacts", json=body) for _ in range(50)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 49
+
+
+async def test_a_worker_beside_it_works_past_it(pooler: str, own_cluster: Cluster) -> None:
+    direct = own_cluster.conninfo("bellbird")
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None, database_url=pooler, direct_database_url=direct, secret=SECRET, prepared_statements=False,  # type: ignore[arg-type]
+    )  # fmt: skip
+    stop, heard = asyncio.Event(), asyncio.Event()
+    async with Bellbird(settings) as bellbird:
+
+        @bellbird.on("contact.created", name=f"test-{uuid4().hex}")
+        async def hear(event: Logged) -> None:
+            heard.set()
+
+        working = asyncio.create_task(bellbird.work(stop))
+        api = await client(bellbird)
+        async with asyncio.timeout(60):
+            while not heard.is_set():  # a hook hears what happens from when it is first run
+                assert (await api.post("/contacts", json={"first_name": "Ann"})).status_code == 201
+                await asyncio.sleep(0.1)
+            assign = {"kind": "contacts.assign", "params": {"from": None, "to": str(uuid4())}}
+            path = (await api.post("/operations", json=assign)).headers["location"].removeprefix("/api/v1")
+            while (await api.get(path)).json()["state"] != "completed":
+                await asyncio.sleep(0.05)
+            stop.set()
+            await working
 
 
 async def test_no_tenant_and_no_role_stays_on_the_servers_connections(bellbird: Bellbird, pooler: str) -> None:
