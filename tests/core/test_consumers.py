@@ -79,6 +79,7 @@ class Heard:
 @asynccontextmanager
 async def running(engine: Engine, *consumers: Consumer) -> AsyncIterator[asyncio.Task[None]]:
     """The consumers at work; stopped as a worker stops them."""
+    await settled(engine)
     stop = asyncio.Event()
     task = asyncio.create_task(Consumers(engine, consumers, poll=0.05).run(stop))
     try:
@@ -86,6 +87,22 @@ async def running(engine: Engine, *consumers: Consumer) -> AsyncIterator[asyncio
     finally:
         stop.set()
         await asyncio.wait_for(task, 10)
+
+
+UNSETTLED = "select from events where tx >= pg_snapshot_xmin(pg_current_snapshot()) limit 1"
+
+
+async def settled(engine: Engine) -> None:
+    """Until all that was committed can be read: transactions of other tests hold it back, also in other databases.
+
+    Until then the end of the log, where somebody new begins, is before it.
+    """
+    async with asyncio.timeout(20):
+        while True:
+            async with engine.system(Actor.system()) as tx:
+                if await tx.one(UNSETTLED) is None:
+                    return
+            await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
