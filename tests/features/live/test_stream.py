@@ -277,7 +277,7 @@ async def test_after_a_key_was_revoked_nothing_more_is_told(
 
 
 async def test_it_ends_with_its_token_even_if_nothing_happens(token: Token, follow: Open) -> None:
-    async with follow(token(seconds=1)) as reader:
+    async with follow(token(seconds=4)) as reader:
         await reader.until(lambda each: "closed" in each.types, seconds=20)
     assert reader.events[-1].data["code"] == "not_signed_in"
 
