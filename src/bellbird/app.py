@@ -234,7 +234,7 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
     or None for nobody, at once or as an awaitable; Bellbird's own tokens and keys are then not looked at.
     """
     from bellbird.core.metrics import Metrics
-    from bellbird.entrypoints import consumer_numbers, queue_numbers
+    from bellbird.entrypoints import numbers
     from bellbird.entrypoints.asgi import build
     from bellbird.entrypoints.idempotency import Vault
     from bellbird.entrypoints.rates import RateLimits
@@ -260,8 +260,7 @@ def create_app(bellbird: Bellbird | None = None, *, identify: "Identify | None" 
     )
     metrics = Metrics(version("bellbird-crm"), folder=settings.metrics_dir)
     _count(metrics, access, shared)
-    queue_numbers.tell(metrics, engine)
-    consumer_numbers.tell(metrics, engine)
+    numbers.tell(metrics, engine)
 
     async def ready() -> None:
         if await engine.revision() != migrate.latest():

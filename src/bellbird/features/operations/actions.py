@@ -9,8 +9,6 @@ from bellbird.features.operations.kinds import Kind
 from bellbird.features.operations.models import FINISHED, NewOperation, NotUndoable, Operation, OperationFinished
 from bellbird.features.operations.rows import Held
 
-TASK = "operations.run"
-
 
 async def start(tx: Tx, new: NewOperation) -> Operation:
     """Put work in the queue and record `operation.created`; it acts as whoever starts it.
@@ -34,12 +32,8 @@ def _insert(tx: Tx, kind: Kind, params: dict[str, object], undo_of: UUID | None 
     )  # fmt: skip
     rows.insert(tx, made)
     rows.emit(tx, "created", made)
-    _defer(tx, made.id)
+    rows.defer(tx, made.id)
     return made
-
-
-def _defer(tx: Tx, id: UUID) -> None:
-    tx.defer(TASK, queueing_lock=f"{TASK}:{id}", operation_id=id)
 
 
 async def cancel(tx: Tx, id: UUID) -> Operation:
@@ -81,7 +75,7 @@ def _wish(tx: Tx, before: Held, wanted: str) -> Operation:
     wished = rows.update(tx, before, wanted=wanted)
     rows.emit(tx, "updated", wished, before.shown)
     # Whoever runs it sees that; should nobody do so any more, the next one will.
-    _defer(tx, wished.id)
+    rows.defer(tx, wished.id)
     return wished
 
 
@@ -97,7 +91,7 @@ async def resume(tx: Tx, id: UUID) -> Operation:
         resumed = rows.update(tx, before, wanted=None)
     elif before.shown.state in ("paused", "failed") and before.shown.undone_by is None:
         resumed = rows.update(tx, before, state="queued", wanted=None, reason=None, finished_at=None, failures=0)
-        _defer(tx, id)
+        rows.defer(tx, id)
     else:
         return _unfinished(before).shown
     rows.emit(tx, "resumed", resumed, before.shown)

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from bellbird.core import jobs
 from bellbird.core.actors import Actor
-from bellbird.core.engine import Engine, Tx
+from bellbird.core.engine import Engine
 from bellbird.core.jobs import JobContext
-from bellbird.features.operations import running
-from bellbird.features.operations.actions import TASK
+from bellbird.features.operations import rows, running
+from bellbird.features.operations.rows import TASK
 
 # After so many seconds an operation goes to the end of the queue.
 SLICE: Final = 20.0
@@ -25,12 +25,7 @@ async def run(context: JobContext, operation_id: UUID) -> None:
     assert context.tenant_id is not None, "an operation is a tenant's"
     if await running.run(context.engine, context.tenant_id, operation_id, seconds=SLICE) == "running":
         async with context.engine.tenant(context.tenant_id, _RESCUER) as tx:
-            defer(tx, operation_id)
-
-
-def defer(tx: Tx, id: UUID) -> None:
-    """Have an operation gone on with."""
-    tx.defer(TASK, queueing_lock=f"{TASK}:{id}", operation_id=id)
+            rows.defer(tx, operation_id)
 
 
 LEFT_BEHIND: Final = f"""

@@ -14,6 +14,9 @@ from bellbird.core.engine import Tx
 from bellbird.core.events import Event
 from bellbird.features.operations.models import ItemError, Operation, OperationNotFound
 
+# The job that goes on with an operation.
+TASK: Final = "operations.run"
+
 _SHOWN: Final = [each.name for each in fields(Operation) if each.name != "errors"]
 COLUMNS: Final = ", ".join(_SHOWN)
 
@@ -111,6 +114,11 @@ def emit(tx: Tx, happened: str, operation: Operation, before: Operation | None =
     pairs = {name: (before and getattr(before, name), getattr(operation, name)) for name in names}
     changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     tx.emit(Event(f"operation.{happened}", operation.id, changes=changes or None, data=data))
+
+
+def defer(tx: Tx, id: UUID) -> None:
+    """Have an operation begun, or gone on with: of the jobs of one, one waits."""
+    tx.defer(TASK, queueing_lock=f"{TASK}:{id}", operation_id=id)
 
 
 async def locked(tx: Tx, id: UUID) -> Held:
