@@ -248,6 +248,16 @@ def test_the_servers_own_comings_and_goings_are_not_logged(level: str, quieter: 
     assert logs.config(level, "json", access=True)["loggers"][logs.ACCESS]["level"] == "INFO"
 
 
+def test_a_websocket_that_is_refused_is_no_error_of_the_servers() -> None:
+    """uvicorn says so of every client without a token, which would fill the log at a stranger's will."""
+    config = logs.config("info", "json", access=False)
+    assert config["loggers"]["uvicorn.error"]["filters"] == ["no fault"]
+    passes = logging.config.DictConfigurator(config).configure_filter(dict(config["filters"]["no fault"]))
+    said = ("ASGI callable returned without completing handshake.", "Exception in ASGI application")
+    records = [logging.makeLogRecord({"msg": each}) for each in said]
+    assert [passes(record) for record in records] == [False, True]  # type: ignore[operator]
+
+
 def test_it_is_json_unless_it_is_read_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     def form(given: Format | None = None) -> str:
         return str(logs.config("info", given, access=False)["formatters"]["bellbird"]["form"])

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
@@ -30,7 +30,13 @@ request: Final[ContextVar[Mapping[str, Any] | None]] = ContextVar("bellbird_requ
 ACCESS: Final = "bellbird.access"
 
 # What may be given as `extra`.
-FIELDS: Final = ("method", "status", "duration_ms", "code", "task", "job", "tries", "jobs", "reason")
+FIELDS: Final = (
+    "method", "status", "duration_ms", "code", "tenant_id", "task", "job", "tries", "jobs", "workers", "operation",
+    "consumer", "events", "hook", "verb", "answer", "seal", "hash", "before", "reason",
+)  # fmt: skip
+
+# uvicorn says so, as an error, also of a WebSocket that was refused with an answer: anybody could fill the log with it.
+REFUSED: Final = "ASGI callable returned without completing handshake."
 
 MAX_FRAMES: Final = 50
 
@@ -45,10 +51,12 @@ def config(level: str, form: Format | None, *, access: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"bellbird": made_by},
+        "filters": {"no fault": {"()": "bellbird.core.logs.no_fault"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "bellbird"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            **{name: {"level": quieter} for name in ("uvicorn.error", "psycopg.pool", "httpx", "opentelemetry")},
+            **{name: {"level": quieter} for name in ("psycopg.pool", "httpx", "opentelemetry")},
+            "uvicorn.error": {"level": quieter, "filters": ["no fault"]},
             # It would print what jobs were deferred with; the worker's own lines take their place.
             "procrastinate": {"level": "INFO" if level == "debug" else "CRITICAL"},
             # It would print query strings; the line of ours takes its place.
@@ -56,6 +64,11 @@ def config(level: str, form: Format | None, *, access: bool) -> dict[str, Any]:
             ACCESS: {"level": "INFO" if access else "WARNING"},
         },
     }
+
+
+def no_fault() -> Callable[[logging.LogRecord], bool]:
+    """Keeps out what is reported as an error and is none."""
+    return lambda record: record.msg != REFUSED
 
 
 def formatter(form: Format, with_messages: bool) -> logging.Formatter:
