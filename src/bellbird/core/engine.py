@@ -85,7 +85,7 @@ class Engine:
             self._direct_conninfo,
             autocommit=True,
             connect_timeout=5,
-            application_name="bellbird",
+            application_name="bellbird direct",
             prepare_threshold=None,
         )
         if role is not None:
