@@ -196,10 +196,12 @@ async def engine(server: Server, database: str) -> AsyncIterator[Engine]:
     """The engine as the application runs it."""
     if server.logs_in_as_app:
         made = Engine(
-            server.conninfo(database, "bellbird_app"), system_conninfo=server.conninfo(database, "bellbird_system")
+            server.conninfo(database, "bellbird_app"),
+            system_conninfo=server.conninfo(database, "bellbird_system"),
+            secret=SECRET,
         )
     else:
-        made = Engine(server.conninfo(database))
+        made = Engine(server.conninfo(database), secret=SECRET)
     async with made:
         yield made
 

@@ -129,6 +129,7 @@ class Bellbird:
                 prepared_statements=self.settings.prepared_statements,
                 tracing=self.tracing,
                 hooks=self.hooks,
+                public_url=self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}",
             )
         return self._engine
 

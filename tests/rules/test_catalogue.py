@@ -50,7 +50,8 @@ WALLS = [
 EVERYTHING = {"select", "insert", "update", "delete"}
 # What the application may do less than everything with.
 APP_MAY = {"events": {"select", "insert"}, "idempotency_keys": {"select", "insert", "delete"},
-           "parked_events": {"select"}, "operations": {"select", "insert", "update"}, "seals": {"select"}}  # fmt: skip
+           "parked_events": {"select"}, "operations": {"select", "insert", "update"}, "seals": {"select"},
+           "calls": {"select", "insert", "update"}, "call_callbacks": {"select", "insert", "update"}}  # fmt: skip
 
 
 def tables_of_tenants(connection: Connection) -> list[tuple[str, bool]]:
@@ -168,7 +169,7 @@ def test_functions_with_anothers_rights_are_few_and_closed(owner: Connection) ->
     # The log's months are made and dropped by the tables' owner, for the system role, who hardly waits.
     path, months = "search_path=pg_catalog, public", ["postgres=X/postgres", "bellbird_system=X/postgres"]
     of_owner = {name: (name, "postgres", [path, "lock_timeout=500ms"], months)
-                for name in ("drop_event_months", "make_event_months")}  # fmt: skip
+                for name in ("drop_event_months", "make_months")}  # fmt: skip
     assert [row for row in sorted(rows) if row[0] in of_owner] == list(of_owner.values())
     assert [row for row in sorted(rows) if row[0] not in of_owner] == [
         (name, "bellbird_system", ["search_path=pg_catalog, public"], closed)

@@ -17,12 +17,14 @@ PERMISSIONS: Final = frozenset({
     "contacts:read", "contacts:write", "contacts:purge",
     "users:read", "users:write", "roles:read", "roles:write", "teams:read", "teams:write", "keys:read", "keys:write",
     "operations:read", "operations:write", "audit:read", "tenants:write",
+    "calls:read", "calls:write", "call_accounts:read", "call_accounts:write", "consents:read", "consents:write",
+    "washes:read", "washes:write",
 })  # fmt: skip
 
 # What only the operator of the deployment may do, and so no role can have.
 OPERATORS: Final = frozenset({"tenants:write"})
 
-Origin = Literal["api", "cli", "library", "job", "hook", "import"]
+Origin = Literal["api", "cli", "library", "job", "hook", "import", "provider"]
 Visibility = Literal["own", "team", "all"]
 FieldAccess = Literal["hidden", "read_only"]
 
@@ -77,9 +79,12 @@ class Role:
     fields: Mapping[str, FieldRules] = field(default_factory=dict)
 
 
-_READ: Final = frozenset({"contacts:read"})
-_WORK: Final = _READ | {"contacts:write", "users:read", "teams:read", "operations:read"}
-_MANAGE: Final = _WORK | {"contacts:purge", "teams:write", "roles:read", "operations:write"}
+_READ: Final = frozenset({"contacts:read", "calls:read", "consents:read", "washes:read"})
+_WORK: Final = _READ | {
+    "contacts:write", "users:read", "teams:read", "operations:read", "calls:write", "consents:write",
+    "call_accounts:read",
+}  # fmt: skip
+_MANAGE: Final = _WORK | {"contacts:purge", "teams:write", "roles:read", "operations:write", "washes:write"}
 _EVERYTHING: Final = PERMISSIONS - OPERATORS
 
 # The roles that every tenant has. An owner differs from an admin in that only owners make and unmake owners.

@@ -201,10 +201,11 @@ def _walls(connection: Connection) -> Check:
 def _partitions(connection: Connection) -> Check:
     month = datetime.now(UTC).replace(day=1)
     ahead = 0
-    while _ask(connection, "select to_regclass(%s)", f"events_default_{month:%Y_%m}") != [(None,)]:
+    names = "select count(to_regclass(name || '_default_' || %s)) from unnest(%s::text[]) name"
+    while _ask(connection, names, f"{month:%Y_%m}", list(migrate.BY_MONTH)) == [(len(migrate.BY_MONTH),)]:
         ahead += 1
         month = (month + timedelta(days=32)).replace(day=1)
-    said = f"of the event log are there for {ahead} month{'' if ahead == 1 else 's'} from now"
+    said = f"of the event log and of calls are there for {ahead} month{'' if ahead == 1 else 's'} from now"
     if ahead < MONTHS_WANTED:
         return Check("partitions", "warning" if ahead else "failed", said, "Run `bellbird migrate`, once a month.")
     return Check("partitions", "ok", said)

@@ -20,7 +20,9 @@ from bellbird.core.connection import Connection, Parameter, Pending, Row
 from bellbird.core.errors import NotSignedIn, TenantSuspended, Unavailable
 from bellbird.core.events import Event
 from bellbird.core.pool import STALE_PLAN, Pool, translate
+from bellbird.core.telephony import Providers, Surroundings
 from bellbird.core.tenants import Snapshot, Tenant
+from bellbird.core.vault import Vault
 from bellbird.core.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ class Engine:
     a statement in each transaction. Nothing is set for a session, so PgBouncer in transaction mode is fine
     (with `prepared_statements=False` where it is older than 1.21). `direct_conninfo` goes past such a pooler: LISTEN
     and locks that outlast a transaction need a connection of their own.
-    `secret` signs what is written to the event log; without one, `bellbird audit verify` calls it unsigned.
+    `secret` signs what is written to the event log, and encrypts what the database is not to give away; without one,
+    `bellbird audit verify` calls the log unsigned, and there is no `vault` for the secrets of call accounts.
+    `public_url` is where call providers reach this deployment.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class Engine:
         prepared_statements: bool = True,
         tracing: "Tracing | None" = None,
         hooks: "Hooks | None" = None,
+        public_url: str = "http://127.0.0.1:8000",
     ) -> None:
         self.hooks = hooks
+        self.public_url = public_url
         self.clock: Clock = clock or SystemClock()
         self.snapshots = tenants.Snapshots(self.clock)
         kind = (pool_timeout, prepared_statements, tracing)
@@ -63,6 +69,8 @@ class Engine:
         self._system = Pool(system_conninfo or conninfo, SYSTEM_ROLE, 2, *kind)
         self._direct_conninfo = direct_conninfo or system_conninfo or conninfo
         self.log_key = None if secret is None else proofs.key(secret)
+        self.vault = None if secret is None else Vault(secret, "call-accounts")
+        self.providers = Providers(Surroundings(self.clock))
         self.wakeups = Wakeups(self.connect)
 
     async def __aenter__(self) -> Self:
@@ -73,6 +81,7 @@ class Engine:
 
     async def close(self) -> None:
         """Close every connection; transactions still open are rolled back by the server."""
+        await self.providers.close()
         await self.wakeups.close()
         await self._app.close()
         await self._system.close()
@@ -237,6 +246,12 @@ class _Open(_Base):
             await connection.close()  # a connection that cannot even roll back is of no use to anybody
         finally:
             await self._pool.give_back(connection)
+
+    async def give_up(self) -> None:
+        """Roll back and end it for good, for what was refused has to be recorded, which takes another transaction."""
+        self._queue.clear()
+        await self.close()
+        self._abandoned = True
 
     async def abandon(self) -> None:
         """End it at once and for good, for somebody still has it who does not let go of it."""

@@ -116,7 +116,8 @@ def readable(
     """From now on, events about this kind of thing are seen by whoever has the permission.
 
     `made_up` has the fields that may have been made up from others: where one of those is hidden, they are as well.
-    `own` says which of the events those see who do not see everybody's; those about a contact go by its owner.
+    `own` says which of the events those see who do not see everybody's; those about a contact are also seen by whoever
+    sees the contact.
     """
     READABLE[entity_type] = permission
     MADE_UP[entity_type] = made_up or {}
@@ -132,10 +133,13 @@ def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged |
     """
     if not actor.may(READABLE.get(event.entity_type, "audit:read")):
         return None
-    if event.contact_id is not None and not actor.sees(owner_id):
-        return None
-    if actor.visibility != "all" and event.entity_type in OWN and not OWN[event.entity_type](actor, event):
-        return None
+    if actor.visibility != "all":
+        own = OWN.get(event.entity_type)
+        is_own = own is not None and own(actor, event)
+        if event.contact_id is None and own is not None and not is_own:
+            return None
+        if event.contact_id is not None and not (is_own or actor.sees(owner_id)):
+            return None
     hidden = actor.rules(event.entity_type).hidden
     if not hidden or not (event.changes or event.data):
         return event

@@ -15,7 +15,9 @@ VERSIONS: Final = Path(__file__).parent.parent / "migrations" / "versions"
 # The one policy (decision 4). It is strict: without a tenant the setting is missing, and that is an error.
 OWN_TENANT: Final = "tenant_id = current_setting('app.tenant_id')::uuid"
 
-# How many months ahead of today the event log has partitions. Rows beyond go to the default partition.
+# What is kept by month (decision 7), and how many months ahead of today that has partitions. Rows beyond go to the
+# default partition.
+BY_MONTH: Final = ("events", "calls")
 MONTHS_AHEAD: Final = 12
 
 
@@ -54,21 +56,25 @@ def upgrade(conninfo: str) -> None:
 
 
 def ensure_months(connection: psycopg.Connection[Any], today: datetime | None = None) -> list[str]:
-    """Make the monthly partitions of the event log up to MONTHS_AHEAD; returns the names of the new ones."""
-    month = (today or datetime.now(UTC)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    """Make the monthly partitions of what is kept by month up to MONTHS_AHEAD; returns the names of the new ones."""
+    first = (today or datetime.now(UTC)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return [name for table in BY_MONTH for name in _months_of(table, connection, first)]
+
+
+def _months_of(table: str, connection: psycopg.Connection[Any], month: datetime) -> list[str]:
     made = []
     for _ in range(MONTHS_AHEAD + 1):
         following = (month + timedelta(days=32)).replace(day=1)
-        name = f"events_default_{month:%Y_%m}"
+        name = f"{table}_default_{month:%Y_%m}"
         first, beyond = ids.first_at(month), ids.first_at(following)
-        # Events of a month that had no partition in time stay in the default one, where they are found as well.
+        # Rows of a month that had no partition in time stay in the default one, where they are found as well.
+        is_there = f"select from {table}_default_rest where id >= %s and id < %s"
         needless = connection.execute(
-            "select to_regclass(%s) is not null or exists (select from events_default_rest where id >= %s and id < %s)",
-            [name, first, beyond],
+            f"select to_regclass(%s) is not null or exists ({is_there})", [name, first, beyond]
         ).fetchone()
         if needless == (False,):
             bounds = f"from ('{first}') to ('{beyond}')"
-            connection.execute(f"create table {name} partition of events_default for values {bounds}")
+            connection.execute(f"create table {name} partition of {table}_default for values {bounds}")
             for statement in walls(name):
                 connection.execute(statement)
             made.append(name)

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     ] = 50
     host: Annotated[str, Field(description="the address `bellbird serve` listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="the port `bellbird serve` listens on")] = 8000
+    public_url: Annotated[
+        str | None,
+        Field(
+            description="where call providers reach this deployment, as `https://crm.example.com`; empty: host and port"
+        ),
+    ] = None
     workers: Annotated[int, Field(ge=1, le=64, description="how many server processes")] = 1
     with_worker: Annotated[
         bool, Field(description="whether `bellbird serve` does the queue's jobs too, in its one process")
@@ -229,6 +235,16 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"must be addresses or networks such as 10.0.0.0/8; {each.strip()} is none") from None
         return value.strip()
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must look like https://crm.example.com")
+        return value.rstrip("/")
 
     @field_validator("metrics_token")
     @classmethod

@@ -10,6 +10,8 @@ import msgspec
 from bellbird.core.clock import Clock
 
 DuplicatePolicy = Literal["allow", "warn", "reject"]
+# Why somebody is called, which decides what the law says about it.
+CallPurpose = Literal["telemarketing", "research", "service"]
 TenantStatus = Literal["active", "suspended", "deleting"]
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -34,6 +36,8 @@ class TenantSettings:
 
     `default_region` is the country in which national phone numbers are read;
     numbers of any region outside `allowed_regions` are refused (empty: every region is welcome).
+    A call that finds `max_live_calls` under way waits, if it is to, for `call_wait_seconds`; one that is said to last
+    longer than `max_call_minutes` is ended. `default_purpose` is a call's that names none.
     """
 
     default_region: str = "AU"
@@ -46,6 +50,13 @@ class TenantSettings:
     calling_hours: CallingHours = field(default_factory=CallingHours)
     keep_deleted_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 90
     keep_events_months: Annotated[int, msgspec.Meta(ge=1, le=1200)] = 84
+    max_live_calls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
+    call_wait_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
+    max_call_minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)] = 240
+    default_purpose: CallPurpose = "telemarketing"
+    call_outcomes: tuple[str, ...] = (
+        "interested", "not_interested", "call_back", "left_message", "wrong_number", "do_not_call",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

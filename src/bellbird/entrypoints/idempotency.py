@@ -6,7 +6,6 @@ has been made, byte for byte, and before the first byte of it leaves. What was r
 it can be corrected and sent again under the same key.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from hashlib import blake2b
@@ -14,8 +13,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from litestar import Response
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +21,8 @@ from bellbird.core.actors import Actor
 from bellbird.core.connection import bytea
 from bellbird.core.engine import Tx
 from bellbird.core.errors import IdempotencyConflict, IdempotencyKeyReused, InvalidInput
+from bellbird.core.vault import InvalidTag
+from bellbird.core.vault import Vault as Cipher
 
 KEEP: Final = timedelta(hours=24)
 MAX_LENGTH: Final = 255
@@ -60,18 +59,15 @@ class Vault:
     """Encrypts what is kept, so that the database alone gives away neither a secret nor an answer."""
 
     def __init__(self, secret: str) -> None:
-        self._cipher = AESGCM(blake2b(secret.encode(), digest_size=32, person=b"idempotency-keys").digest())
+        self._vault = Cipher(secret, "idempotency-keys")
 
     def close(self, id: UUID, headers: Mapping[str, str], body: bytes) -> bytes:
         """The answer, sealed; it opens for its own row only."""
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode((headers, body)), id.bytes)
+        return self._vault.close(msgspec.msgpack.encode((headers, body)), id.bytes)
 
     def open(self, id: UUID, sealed: bytes) -> tuple[dict[str, str], bytes]:
         """What was sealed. Raises InvalidTag when it was sealed with another secret."""
-        return msgspec.msgpack.decode(
-            self._cipher.decrypt(sealed[:12], sealed[12:], id.bytes), type=tuple[dict[str, str], bytes]
-        )
+        return msgspec.msgpack.decode(self._vault.open(sealed, id.bytes), type=tuple[dict[str, str], bytes])
 
 
 Refuse = Callable[[Exception, Scope, Send], Awaitable[None]]

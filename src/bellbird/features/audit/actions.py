@@ -12,6 +12,7 @@ from bellbird.core.engine import Engine, SystemTx
 from bellbird.core.errors import Unavailable
 from bellbird.core.events import Event
 from bellbird.core.feed import HORIZON
+from bellbird.core.migrate import BY_MONTH, MONTHS_AHEAD
 from bellbird.core.tenants import COLUMNS as TENANT
 from bellbird.core.tenants import from_row as tenant_from_row
 from bellbird.features.audit import merkle
@@ -22,7 +23,6 @@ MOST: Final = 50_000
 
 PAGE: Final = 2_000
 NO_SEAL: Final = bytes(32)
-MONTHS_AHEAD: Final = 12
 
 # How many rows a transaction deletes.
 BATCH: Final = 5_000
@@ -120,7 +120,7 @@ async def _leaves(tx: SystemTx, tenant_id: UUID, after: int, horizon: int, most:
     return leaves, newest, end
 
 
-MAKE_MONTHS = "select make_event_months($1)"
+MAKE_MONTHS = "select make_months(heavy, $1) from unnest($2::text[]) heavy"
 DROP_MONTHS = "select drop_event_months($1)"
 
 
@@ -133,7 +133,7 @@ async def maintain(engine: Engine, actor: Actor) -> dict[str, Any]:
     """
     async with engine.system(actor) as tx:
         tx.require("tenants:write")
-        ((made,),) = await tx.all(MAKE_MONTHS, MONTHS_AHEAD)
+        made = [name for (names,) in await tx.all(MAKE_MONTHS, MONTHS_AHEAD, list(BY_MONTH)) for name in names]
         tenants = [tenant_from_row(row) for row in await tx.all(f"select {TENANT} from tenants order by id")]
     now = engine.clock.now()
     starts = {tenant.id: retention.start(now, tenant.settings.keep_events_months) for tenant in tenants}
@@ -150,7 +150,7 @@ async def maintain(engine: Engine, actor: Actor) -> dict[str, Any]:
     deleted = 0
     for tenant_id, before in starts.items():
         deleted += await _trim(engine, actor, tenant_id, before)
-    return {"made": list(made), "dropped": list(dropped), "deleted": deleted}
+    return {"made": made, "dropped": list(dropped), "deleted": deleted}
 
 
 # FOR SHARE: a tenant that is being deleted gets no event any more.

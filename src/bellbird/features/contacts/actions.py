@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from bellbird.core import ids
+from bellbird.core import erasing, ids
 from bellbird.core.actors import visible
 from bellbird.core.emails import key as email_key
 from bellbird.core.engine import SystemTx, Tx
@@ -178,6 +178,8 @@ async def purge(tx: Tx, id: UUID) -> None:
     await tx.before("contact.purge", id)
     await _locked(tx, id, deleted=True)
     tx.queue(PURGE, tx.tenant_id, id)
+    for statement in erasing.STATEMENTS:
+        tx.queue(statement, tx.tenant_id, id)
     tx.queue(FORGET, tx.tenant_id, id)
     tx.emit(Event("contact.purged", id, id))
 

@@ -1,0 +1,3 @@
+"""May I call? What the law, the tenant and whoever is to be called say about it, with the evidence."""
+
+__all__: list[str] = []

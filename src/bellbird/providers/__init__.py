@@ -1,0 +1,1 @@
+"""Call providers that come with Bellbird."""

@@ -1,0 +1,1 @@
+"""Twilio: calls by its REST API, callbacks with its signatures."""
