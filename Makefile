@@ -68,6 +68,9 @@ bench-kill: $(DEV_STAMP) ## Kill workers 50 times during 5,000 jobs, and see tha
 bench-stream: $(DEV_STAMP) ## Benchmark the live stream: a thousand clients of one process
 	@$(BIN)/python -m benchmarks.stream $(ARGS)
 
+bench-calls: $(DEV_STAMP) ## Benchmark who is calling, among a million contacts, and statistics of a million calls
+	@$(BIN)/python -m benchmarks.calls $(ARGS)
+
 lock: $(DEV_STAMP) ## Renew the locked requirements
 	@compile="$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --extra demo --group build"
@@ -89,4 +92,4 @@ $(NODE_STAMP): $(NODE)/package-lock.json
 	@cd $(NODE) && npm ci --no-audit --no-fund
 	touch node_modules/.package-lock.json
 
-.PHONY: help demo test test-system check format format-check lint types contracts docs docs-check conformance node bench bench-api bench-log bench-kill bench-stream lock clean
+.PHONY: help demo test test-system check format format-check lint types contracts docs docs-check conformance node bench bench-api bench-log bench-kill bench-stream bench-calls lock clean

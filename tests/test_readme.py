@@ -35,7 +35,7 @@ def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None
     script = (
         "set -ex\ntrap 'kill $server 2>/dev/null || true' EXIT\n"
         + commands
-        + calls.replace("bellbird serve &\n", f"bellbird serve & server=$!\n{wait}")
+        + calls.replace("--with-worker &\n", f"--with-worker & server=$!\n{wait}")
     )
     script = script.replace("curl -s ", "curl -s --fail-with-body -w '\\n' ").replace(":8000", f":{port}")
     script = script.replace("--fail-with-body -w '\\n' -o answer", "-o answer")
@@ -60,4 +60,6 @@ def test_the_commands_and_the_examples_of_the_readme_run(tmp_path: Path) -> None
     assert '"job_title":"Producer"' in said
     assert '"token_type":"Bearer"' in said
     assert '"display_name":"Tama"' in said
+    assert "The call to +61412345678 is over after 2 s: answered." in said
+    assert '"outcome":"interested"' in said
     assert '"total":{"count":1,"exact":true}' in said

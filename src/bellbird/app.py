@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from bellbird.core.errors import BellbirdError, HookInvalid
 from bellbird.core.hooks import Function, Hooks
 from bellbird.core.principals import Principals
 from bellbird.core.settings import Settings, load, signing_secret
+from bellbird.core.telephony import Providers, Surroundings
 from bellbird.entrypoints.tokens import Tokens
 from bellbird.features import FEATURES
 from bellbird.features.tenants import queries as tenants
@@ -131,6 +133,7 @@ class Bellbird:
                 hooks=self.hooks,
                 public_url=self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}",
             )
+            self._engine.providers = _providers(self._engine)
         return self._engine
 
     async def close(self) -> None:
@@ -190,6 +193,13 @@ class Bellbird:
             return tenant
         async with self.engine.system(Actor.system()) as tx:
             return (await tenants.get(tx, tenant)).id
+
+
+def _providers(engine: Engine) -> Providers:
+    """The call providers; a simulated one's callbacks come in as those from the network do."""
+    from bellbird.features.calls import receiving
+
+    return Providers(Surroundings(engine.clock, deliver=partial(receiving.receive, engine)))
 
 
 def _import_features() -> None:
@@ -314,6 +324,21 @@ def _count(metrics: "Metrics", access: "Access", shared: "SharedCache | None") -
     )
     metrics.counter("bellbird_issuer_fetches", "Times that an issuer was asked for keys.", lambda: tokens.fetches[0])
     metrics.counter("bellbird_issuer_failures", "Times that it was asked in vain.", lambda: tokens.fetches[1])
+    _count_callbacks(metrics)
+
+
+def _count_callbacks(metrics: "Metrics") -> None:
+    """Tell the metrics what call providers have told, and those who pretended to be one."""
+    from bellbird.features.calls import receiving
+
+    metrics.counter(
+        "bellbird_call_callbacks", "Callbacks of call providers, by what they were worth.",
+        lambda: {labels: float(count) for labels, count in receiving.HEARD.items()}, ("provider", "verdict"),
+    )  # fmt: skip
+    metrics.counter(
+        "bellbird_call_callbacks_refused", "Callbacks that were not believed.",
+        lambda: {(why,): float(count) for why, count in receiving.REFUSED.items()}, ("why",),
+    )  # fmt: skip
 
 
 def _shared_cache(bellbird: Bellbird) -> "SharedCache | None":

@@ -11,12 +11,15 @@ from bellbird.features import FEATURES
 # In the order in which somebody new needs them.
 OPERATOR: Final = ("demo", "serve", "worker", "jobs", "consumers", "token", "migrate", "settings", "doctor")
 
+# Features whose command has another name.
+CALLED: Final = {"dialling": "dial"}
+
 
 def modules() -> Mapping[str, str]:
     """Where each command is; a feature has one if its folder has a `cli.py`."""
     own = {name: f"bellbird.commands.{name}" for name in OPERATOR}
     features = {
-        name: f"bellbird.features.{name}.cli"
+        CALLED.get(name, name.replace("_", "-")): f"bellbird.features.{name}.cli"
         for name in FEATURES
         if (cli.PACKAGE / "features" / name / "cli.py").is_file()
     }

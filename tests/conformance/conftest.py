@@ -24,8 +24,10 @@ class Caller:
 
 # Nobody is as busy as these tests are.
 UNLIMITED = dict.fromkeys(
-    ("rate_caller_read", "rate_caller_write", "rate_tenant_read", "rate_tenant_write", "rate_address_auth"), ""
-)
+    ("rate_caller_read", "rate_caller_write", "rate_tenant_read", "rate_tenant_write", "rate_address_auth",
+     "rate_address_callbacks"),
+    "",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -112,8 +113,84 @@ def a_key() -> Any:
     return {"name": "robot", "scopes": ["contacts:read"]}
 
 
+def an_account() -> Any:
+    return {"provider": "twilio", "identifier": f"AC{uuid4().hex}", "secret": "0123456789abcdef" * 2}
+
+
+def a_call() -> Any:
+    # The agent may have another.
+    return {"to": f"+61412{secrets.randbelow(10**6):06}", "purpose": "service", "wait": True}
+
+
+async def calling(world: World) -> None:
+    """An account to call with."""
+    if "account" not in world.made:
+        body = {**an_account(), "numbers": [{"number": "+61370101234"}]}
+        world.made["account"] = await world.posted("/call-accounts", body)
+
+
+async def to_call(world: World) -> str:
+    await calling(world)
+    return "/calls"
+
+
+async def called(suffix: str, world: World) -> str:
+    await calling(world)
+    answer = await world.api.post("/calls", json=a_call())
+    return f"/calls/{answer.json()['id']}{suffix}"
+
+
+async def a_callable_contact(world: World) -> str:
+    await calling(world)
+    async with world.begin(world.tenant) as tx:
+        contact = await make.contact(tx, phone=a_call()["to"], owner_id=world.owner)
+        return f"/contacts/{contact.id}/calls"
+
+
 def a_user() -> Any:
     return {"email": f"{uuid4().hex}@acme.example", "name": "Bob", "role": "viewer"}
+
+
+def a_question() -> Any:
+    return {"number": "0412 345 678"}
+
+
+def washed() -> Any:
+    return {"numbers": [{"number": "0412 345 678", "listed": True}]}
+
+
+async def to_consent(world: World) -> str:
+    world.made["consenting"] = await world.contact()
+    return "/consents"
+
+
+def a_consent(world: World) -> Any:
+    return {"contact_id": world.made["consenting"], "purpose": "research", "source": "web form"}
+
+
+async def consents_of(world: World) -> str:
+    return f"/consents?contact_id={await world.contact()}"
+
+
+async def given_consent(world: World) -> str:
+    return f"{await to_consent(world)}/{await world.posted('/consents', a_consent(world))}/withdraw"
+
+
+async def opted_out(world: World) -> str:
+    return f"/opt-outs/{await world.posted('/opt-outs', a_question())}/remove"
+
+
+async def a_past_call(suffix: str, world: World) -> str:
+    async with world.begin(world.tenant) as tx:
+        return f"/calls/{(await make.call(tx)).id}{suffix}"
+
+
+def a_follow_up() -> Any:
+    return {"number": "0412 345 678", "due_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+
+
+async def of_follow_up(suffix: str, world: World) -> str:
+    return f"{await a_posted('/follow-ups', a_follow_up, 'id', world)}{suffix}"
 
 
 async def an_invitation(world: World) -> str:
@@ -177,6 +254,33 @@ ROUTES: Final[dict[tuple[str, str], Row]] = {
     ("GET", "/keys/{id}"): Row("keys:read", partial(a_posted, "/keys", a_key, "id")),
     ("PATCH", "/keys/{id}"): Row("keys:write", partial(a_posted, "/keys", a_key, "id"), lambda w: {"name": "x"}),
     ("DELETE", "/keys/{id}"): Row("keys:write", partial(a_posted, "/keys", a_key, "id")),
+    ("GET", "/call-accounts"): Row("call_accounts:read", fixed("/call-accounts")),
+    ("POST", "/call-accounts"): Row("call_accounts:write", fixed("/call-accounts"), lambda w: an_account()),
+    ("GET", "/call-accounts/{id}"): Row("call_accounts:read", partial(a_posted, "/call-accounts", an_account, "id")),
+    ("PATCH", "/call-accounts/{id}"): Row("call_accounts:write", partial(a_posted, "/call-accounts", an_account, "id"),
+                                          lambda w: {"status": "paused"}),
+    ("DELETE", "/call-accounts/{id}"): Row("call_accounts:write",
+                                           partial(a_posted, "/call-accounts", an_account, "id")),
+    ("POST", "/calls"): Row("calls:write", to_call, lambda w: a_call()),
+    ("POST", "/contacts/{id}/calls"): Row("calls:write", a_callable_contact,
+                                          lambda w: {"purpose": "service", "wait": True}, of_contact=True),
+    ("POST", "/calls/{id}/cancel"): Row("calls:write", partial(called, "/cancel")),
+    ("POST", "/calls/{id}/hang-up"): Row("calls:write", partial(called, "/hang-up")),
+    ("GET", "/calls"): Row("calls:read", fixed("/calls")),
+    ("GET", "/calls/statistics"): Row("calls:read", fixed("/calls/statistics")),
+    ("GET", "/calls/{id}"): Row("calls:read", partial(a_past_call, "")),
+    ("PATCH", "/calls/{id}"): Row("calls:write", partial(a_past_call, ""), lambda w: {"notes": "x"}),
+    ("GET", "/calls/{id}/callbacks"): Row("audit:read", partial(a_past_call, "/callbacks")),
+    # It takes contacts:write as well.
+    ("POST", "/calls/{id}/contact"): Row("calls:write", partial(a_past_call, "/contact"),
+                                         lambda w: {"first_name": "Ann"}, otherwise="permission_denied"),
+    ("GET", "/contacts/{id}/calls"): Row("calls:read", partial(a_contact, "/calls"), of_contact=True),
+    ("GET", "/follow-ups"): Row("calls:read", fixed("/follow-ups")),
+    ("POST", "/follow-ups"): Row("calls:write", fixed("/follow-ups"), lambda w: a_follow_up()),
+    ("GET", "/follow-ups/{id}"): Row("calls:read", partial(of_follow_up, "")),
+    ("PATCH", "/follow-ups/{id}"): Row("calls:write", partial(of_follow_up, ""), lambda w: {"note": "x"}),
+    ("POST", "/follow-ups/{id}/done"): Row("calls:write", partial(of_follow_up, "/done")),
+    ("POST", "/follow-ups/{id}/cancel"): Row("calls:write", partial(of_follow_up, "/cancel")),
     ("GET", "/users"): Row("users:read", fixed("/users")),
     ("POST", "/users"): Row("users:write", fixed("/users"), lambda w: a_user()),
     ("GET", "/users/{id}"): Row("users:read", partial(a_posted, "/users", a_user, "id")),
@@ -195,6 +299,21 @@ ROUTES: Final[dict[tuple[str, str], Row]] = {
     ("POST", "/auth/sign-in"): Row(None, fixed("/auth/sign-in")),
     ("POST", "/auth/refresh"): Row(None, fixed("/auth/refresh")),
     ("POST", "/auth/invitations/accept"): Row(None, fixed("/auth/invitations/accept")),
+    ("POST", "/dial-decisions"): Row("calls:write", fixed("/dial-decisions"), lambda w: a_question()),
+    ("GET", "/dial-decisions"): Row("consents:read", fixed("/dial-decisions")),
+    ("GET", "/dial-decisions/{id}"): Row("consents:read", partial(a_posted, "/dial-decisions", a_question, "id")),
+    # Whose consents is asked in the query string.
+    ("POST", "/consents"): Row("consents:write", to_consent, a_consent),
+    ("GET", "/consents"): Row("consents:read", consents_of),
+    ("POST", "/consents/{id}/withdraw"): Row("consents:write", given_consent),
+    ("POST", "/opt-outs"): Row("consents:write", fixed("/opt-outs"), lambda w: a_question()),
+    ("GET", "/opt-outs"): Row("consents:read", fixed("/opt-outs")),
+    ("POST", "/opt-outs/{id}/remove"): Row("consents:write", opted_out, lambda w: {"reason": "she rang"}),
+    ("POST", "/washes"): Row("washes:write", fixed("/washes"), lambda w: washed()),
+    ("GET", "/washes"): Row("washes:read", fixed("/washes?number=0412345678")),
+    # Signed instead: tests/features/calls/test_callbacks.py.
+    ("POST", "/callbacks/{tenant}/{account}"): Row(None, fixed("")),
+    ("POST", "/callbacks/{tenant}/{account}/voice"): Row(None, fixed("")),
     ("POST", "/auth/sign-out"): Row("", fixed("/auth/sign-out"), otherwise="no_session"),
     ("POST", "/auth/password"): Row("", fixed("/auth/password"), lambda w: {"current_password": "x" * 12,
                                     "new_password": "five plain words"}, otherwise="no_password"),

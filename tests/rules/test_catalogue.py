@@ -51,7 +51,9 @@ EVERYTHING = {"select", "insert", "update", "delete"}
 # What the application may do less than everything with.
 APP_MAY = {"events": {"select", "insert"}, "idempotency_keys": {"select", "insert", "delete"},
            "parked_events": {"select"}, "operations": {"select", "insert", "update"}, "seals": {"select"},
-           "calls": {"select", "insert", "update"}, "call_callbacks": {"select", "insert", "update"}}  # fmt: skip
+           "calls": {"select", "insert", "update"}, "call_callbacks": {"select", "insert", "update"},
+           "opt_outs": {"select", "insert", "update"}, "washes": {"select", "insert", "update"},
+           "dial_decisions": {"select", "insert", "update"}}  # fmt: skip
 
 
 def tables_of_tenants(connection: Connection) -> list[tuple[str, bool]]:

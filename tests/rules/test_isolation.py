@@ -38,7 +38,20 @@ async def rows_of_both(
 VALUES = {
     "uuid": "gen_random_uuid()", "text": "'own'", "timestamp with time zone": "now()", "bytea": "'x'::bytea",
     "text[]": "'{}'", "uuid[]": "'{}'", "jsonb": "'{}'", "integer": "1", "smallint": "1", "bigint": "1",
-    "xid8": "'1'",
+    "xid8": "'1'", "boolean": "true", "numeric(14,6)": "1", "date": "current_date",
+}  # fmt: skip
+
+# And what passes where that does not.
+OF_COLUMN = {
+    ("calls", "direction"): "'inbound'", ("calls", "status"): "'completed'", ("call_accounts", "status"): "'paused'",
+    ("consents", "purpose"): "'research'", ("consents", "expires_at"): "now() + interval '1 day'",
+    ("follow_ups", "state"): "'done'", ("call_counts", "kind"): "'day'",
+}  # fmt: skip
+
+# Besides names, what only one row of a tenant can have, and another such value.
+UNIQUE = {
+    ("call_accounts", "identifier"): "'other'", ("call_callbacks", "provider_call_id"): "'other'",
+    ("washes", "number"): "'other'", ("call_days", "day"): "current_date - 1",
 }  # fmt: skip
 
 COLUMNS = """
@@ -53,7 +66,7 @@ def fill(connection: psycopg.Connection[Any], table: str, tenant: Tenant) -> Non
     if there is None:
         columns = connection.execute(COLUMNS, [table]).fetchall()
         names = ", ".join(name for name, _ in columns)
-        values = ", ".join(VALUES[kind] for _, kind in columns)
+        values = ", ".join(OF_COLUMN.get((table, name), VALUES[kind]) for name, kind in columns)
         connection.execute(f"insert into {table} (tenant_id, {names}) values (%s, {values})".encode(), [tenant.id])
 
 
@@ -144,8 +157,9 @@ def test_a_row_of_another_tenant_cannot_be_inserted(
         if "insert" not in APP_MAY.get(table, EVERYTHING):
             continue  # not even its own
         rest = [name for name in columns_of(owner, table) if name not in ("tenant_id", "id")]
-        another = sql.SQL("gen_random_uuid()::text")  # where a name must be unique
-        values = [another if name.startswith("name") else sql.Identifier(name) for name in rest]
+        another = "gen_random_uuid()::text"  # where a name must be unique
+        others = {name: UNIQUE.get((table, name), another if name.startswith("name") else None) for name in rest}
+        values = [sql.Identifier(name) if other is None else sql.SQL(other) for name, other in others.items()]
         statement = sql.SQL("insert into {} (tenant_id, id, {}) select {}, {}, {} from {} limit 1").format(
             sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rest)), sql.Placeholder(), sql.Placeholder(),
             sql.SQL(", ").join(values), sql.Identifier(table),

@@ -12,6 +12,8 @@ from bellbird.features import FEATURES
 
 # Verbs that ask for none, and why.
 MAY_ASK_NOTHING = {
+    "call_accounts.for_calling": "which account a call is placed with: whoever places it asks",
+    "call_accounts.opened": "an account with its secret, for the worker and for callbacks: their signature decides",
     "operations.run": "what whoever started it may do is asked with each batch",
     "sessions.sign_in": "nobody has signed in yet: the password decides",
     "sessions.refresh": "the refresh token decides",

@@ -1,6 +1,8 @@
 """What a request costs in round trips and statements: pinned, so that a slow line is seen when it is written."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from bellbird.core.connection import Connection, Pending
 from bellbird.core.tenants import Tenant
 from tests import people
 from tests.conftest import Begin, NewTenant, SignIn, routes
+from tests.features.calls import telling
 from tests.people import cheap_passwords  # noqa: F401 - a fixture
 
 OWN = re.compile(r"begin|commit|rollback|set local")  # what opens and closes a transaction
@@ -71,9 +74,10 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     ("PATCH", "/contacts/{ann}", "nothing", "allow"): (2, 2),
     ("DELETE", "/contacts/{ann}", None, "allow"): (2, 4),
     ("POST", "/contacts/{ann}/restore", None, "allow"): (2, 2),
-    ("POST", "/contacts/{ann}/purge", None, "allow"): (2, 5),
-    # Whether the contact is seen, and its events; with each source that joins, one more statement.
-    ("GET", "/contacts/{ann}/timeline", None, "allow"): (1, 2),
+    # With what each feature keeps of a contact besides.
+    ("POST", "/contacts/{ann}/purge", None, "allow"): (2, 11),
+    # Whether the contact is seen, its events, those of its follow-ups, its calls: a statement for each source.
+    ("GET", "/contacts/{ann}/timeline", None, "allow"): (1, 4),
     ("GET", "/audit/events", None, "allow"): (1, 1),
     # What no index finds is looked for in a stretch of the log, whose end is asked for as well.
     ("GET", "/audit/events?field=phones", None, "allow"): (1, 2),
@@ -99,6 +103,52 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     ("POST", "/keys", "key", "allow"): (2, 3),
     ("PATCH", "/keys/{key}", "renamed", "allow"): (2, 4),
     ("DELETE", "/keys/{key}", None, "allow"): (2, 5),
+    ("GET", "/call-accounts", None, "allow"): (1, 1),
+    ("GET", "/call-accounts/{account}", None, "allow"): (1, 1),
+    ("POST", "/call-accounts", "account", "allow"): (2, 3),
+    ("PATCH", "/call-accounts/{account}", "paused", "allow"): (2, 4),
+    # Besides the row and the tenant: whether calls are under way with it.
+    ("DELETE", "/call-accounts/{account}", None, "allow"): (2, 5),
+    # The accounts and the tenant; who has the number. Then how much room there is, under the lock, with all that the
+    # decision is based on; and the row, its event, the decision and the job.
+    ("POST", "/calls", "call", "allow"): (4, 15),
+    # The contact comes with the accounts.
+    ("POST", "/contacts/{ann}/calls", "calling", "allow"): (3, 15),
+    # The row, its event; that its place is free, and who waits for it.
+    ("POST", "/calls/{call}/cancel", None, "allow"): (2, 6),
+    ("POST", "/calls/{call}/hang-up", None, "allow"): (2, 6),
+    ("GET", "/calls", None, "allow"): (1, 1),
+    ("GET", "/calls?filter[number]=0412345678", None, "allow"): (1, 1),
+    # Whether the contact is seen, and its calls.
+    ("GET", "/contacts/{ann}/calls", None, "allow"): (1, 2),
+    # Which days are counted; then those, and the calls of the others.
+    ("GET", "/calls/statistics?group_by=agent", None, "allow"): (2, 2),
+    ("GET", "/calls/{call}", None, "allow"): (1, 1),
+    ("GET", "/calls/{call}/callbacks", None, "allow"): (1, 2),
+    ("PATCH", "/calls/{call}", "noted", "allow"): (2, 4),
+    # The follow-up with its event besides.
+    ("PATCH", "/calls/{call}", "called-back", "allow"): (2, 6),
+    # The call; then the contact and the call with their events, and the follow-ups that are the contact's now.
+    ("POST", "/calls/{stranger}/contact", "nothing", "allow"): (2, 7),
+    # The tenant; what is known of the number; the decision and its event.
+    ("POST", "/dial-decisions", "decision", "allow"): (3, 7),
+    ("GET", "/dial-decisions", None, "allow"): (1, 1),
+    ("GET", "/dial-decisions/{decision}", None, "allow"): (1, 1),
+    ("POST", "/consents", "consent", "allow"): (2, 4),
+    ("GET", "/consents?contact_id={ann}", None, "allow"): (1, 2),
+    ("POST", "/consents/{consent}/withdraw", None, "allow"): (2, 4),
+    # The tenant; the row, and that of whoever was first; its event.
+    ("POST", "/opt-outs", "opt_out", "allow"): (3, 4),
+    ("GET", "/opt-outs", None, "allow"): (1, 1),
+    ("POST", "/opt-outs/{opt_out}/remove", "reason", "allow"): (2, 4),
+    ("POST", "/washes", "washes", "allow"): (2, 3),
+    ("GET", "/washes?number=0412345678", None, "allow"): (1, 1),
+    ("GET", "/follow-ups", None, "allow"): (1, 1),
+    ("GET", "/follow-ups/{follow_up}", None, "allow"): (1, 1),
+    ("POST", "/follow-ups", "follow_up", "allow"): (2, 3),
+    ("PATCH", "/follow-ups/{follow_up}", "follow_up_note", "allow"): (2, 4),
+    ("POST", "/follow-ups/{follow_up}/done", None, "allow"): (2, 4),
+    ("POST", "/follow-ups/{follow_up}/cancel", None, "allow"): (2, 4),
     ("GET", "/users", None, "allow"): (1, 1),
     ("GET", "/users/{user}", None, "allow"): (1, 1),
     # The tenant; who it is; the row, whether it was there; the event, and that permissions have changed.
@@ -137,6 +187,17 @@ SIGNING_IN: dict[tuple[str, str], tuple[int, int]] = {
     ("POST", "/auth/invitations/accept"): (6, 10),
     ("POST", "/auth/sign-out"): (3, 5),
 }
+
+# What call providers ask, who have no token.
+CALLING_BACK: dict[tuple[str, str], tuple[int, int]] = {
+    # The account, and the tenant for a second; the call's lock, what was told of it before, and the tenant; then the
+    # callback, the call and its event.
+    ("POST", "/callbacks/{tenant}/{account}"): (3, 7),
+    # Nobody else makes the same call; who it may be, and who is talking; then the call and that it came in, the
+    # callback, and that it rings.
+    ("POST", "/callbacks/{tenant}/{account}/voice"): (4, 12),
+}
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 BODIES: dict[str | None, Any] = {
     "ann": ANN,
     "ben": {"first_name": "Ben", "phones": [{"number": "0412 000 000"}], "emails": [{"address": "ben@acme.example"}]},
@@ -146,15 +207,37 @@ BODIES: dict[str | None, Any] = {
     "own": {"visibility": "own"},
     "team": {"name": "Sales"},
     "key": {"name": "robot", "scopes": ["contacts:read"]},
+    "account": {"provider": "twilio", "identifier": "AC" + "01" * 16, "secret": "0123456789abcdef" * 2},
+    "paused": {"status": "paused"},
+    "call": {"to": "0412 345 678", "purpose": "service"},
+    "calling": {"purpose": "service"},
+    "stranger": {"to": "0412 000 111", "purpose": "service"},
     "renamed": {"name": "New"},
     "user": {"email": "ann@acme.example", "name": "Ann", "role": "agent"},
     "viewer": {"role": "viewer"},
+    "noted": {"notes": "Wants a quote", "outcome": "interested"},
+    "called-back": {"outcome": "call_back", "follow_up": {"due_at": TOMORROW}},
+    "follow_up": {"number": "0412 345 678", "due_at": TOMORROW},
+    "decision": {"number": "0412 345 678"},
+    "consent": {"purpose": "research", "source": "web form"},
+    "opt_out": {"number": "0412 345 678"},
+    "reason": {"reason": "she rang"},
+    "washes": {"numbers": [{"number": "0412 345 678", "listed": True}]},
+    "follow_up_note": {"note": "About the quote"},
     "operation": {"kind": "contacts.purge_deleted"},
 }
 
 # What a path may name besides Ann, and is then made first: where, and what of the answer its path has.
 THINGS = {"role": ("/roles", "name"), "team": ("/teams", "id"), "key": ("/keys", "id"), "user": ("/users", "id"),
-          "operation": ("/operations", "id")}  # fmt: skip
+          "account": ("/call-accounts", "id"), "follow_up": ("/follow-ups", "id"),
+          "operation": ("/operations", "id"), "call": ("/calls", "id"),
+          "stranger": ("/calls", "id"), "decision": ("/dial-decisions", "id"), "consent": ("/consents", "id"),
+          "opt_out": ("/opt-outs", "id")}  # fmt: skip
+
+
+def body_of(name: str | None, made: dict[str, str]) -> Any:
+    """A body, with Ann's id where it is hers."""
+    return {**BODIES[name], "contact_id": made["ann"]} if name == "consent" else BODIES.get(name)
 
 
 async def things(api: httpx.AsyncClient, path: str) -> dict[str, str]:
@@ -167,10 +250,12 @@ async def things(api: httpx.AsyncClient, path: str) -> dict[str, str]:
         assigning = {"kind": "contacts.assign", "params": {"from": None, "to": str(uuid4())}}
         made["canceled"] = (await api.post("/operations", json=assigning)).json()["id"]
         await api.post(f"/operations/{made['canceled']}/cancel")
+    if "/calls" in path:
+        await api.post("/call-accounts", json={**BODIES["account"], "numbers": [{"number": "+61370101234"}]})
     for name, (collection, field) in THINGS.items():
         if f"{{{name}}}" in path:
             # One person has one e-mail address, in whatever tenant.
-            body = {**BODIES[name], "email": people.an_email()} if name == "user" else BODIES[name]
+            body = {**BODIES[name], "email": people.an_email()} if name == "user" else body_of(name, made)
             made[name] = (await api.post(collection, json=body)).json()[field]
     return made
 
@@ -185,7 +270,7 @@ async def test_a_request_costs_what_it_did(
     traffic.exchanges.clear()
     name, _, key = (body or "").partition("+")
     headers = {"Idempotency-Key": str(uuid4())} if key else {}
-    answer = await api.request(method, path.format(**made), json=BODIES.get(name or None), headers=headers)
+    answer = await api.request(method, path.format(**made), json=body_of(name or None, made), headers=headers)
     assert answer.status_code < 300, answer.text
     assert traffic.cost == COSTS[method, path, body, policy], traffic.exchanges
 
@@ -226,10 +311,28 @@ async def test_signing_in_costs_what_it_did(
     assert found == SIGNING_IN
 
 
+async def test_calling_back_costs_what_it_did(app: Any, bellbird: Bellbird, tenant: Tenant, traffic: Traffic) -> None:
+    account = await telling.connect(bellbird.engine, tenant)
+    call = await telling.placed(bellbird.engine, account)
+    (ringing,) = telling.updates("ringing", at=telling.lately(), from_number=telling.THEIRS)
+    found = {}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=bellbird.engine.public_url) as provider:
+        for about, path in ((call, "/callbacks/{tenant}/{account}"), (None, "/callbacks/{tenant}/{account}/voice")):
+            update = replace(ringing, from_number=None) if about else replace(ringing, provider_call_id="CA2")
+            given = telling.callback(account, update, about, voice=about is None)
+            traffic.exchanges.clear()
+            answer = await provider.post(given.url, content=given.body, headers=dict(given.headers))
+            assert answer.status_code < 300, answer.text
+            found["POST", path] = traffic.cost
+    assert found == CALLING_BACK, traffic.exchanges
+
+
 async def test_every_route_is_priced(app: Any) -> None:
     names = {"ann": "{id}", "then": "", "event": "{id}", "canceled": "{id}"}
     names |= {name: f"{{{field}}}" for name, (_, field) in THINGS.items()}
     priced = {(method, path.partition("?")[0].format(**names)) for method, path, _, _ in COSTS} | set(SIGNING_IN)
+    priced |= set(CALLING_BACK)
     known = {(method, path.removeprefix("/api/v1")) for method, path, _ in routes(app)}
     assert priced == known
 
@@ -270,7 +373,7 @@ async def test_every_statement_that_was_sent_names_the_tenant(
     for method, path, body, policy in COSTS:
         api = sign_in(await new_tenant(duplicate_policy=policy))
         made = await things(api, path)
-        await api.request(method, path.format(**made), json=BODIES.get(body))
+        await api.request(method, path.format(**made), json=body_of(body, made))
     statements = {sql for exchange in traffic.exchanges for sql in exchange if TENANT_TABLE.search(sql)}
     assert len(statements) > 10
     for sql in statements:

@@ -138,6 +138,13 @@ def statements() -> Iterator[tuple[str, str]]:
                     yield f"{module.__name__}.{name}", text
 
 
+def test_calls_are_written_in_one_place() -> None:
+    """There a correction of what statistics may have counted leaves its note (calls/rows.py)."""
+    writes = re.compile(r"\b(insert into|update|delete from) calls\b")
+    found = {name for name in TREES if writes.search((SOURCE / name).read_text(encoding="utf-8"))}
+    assert found == {"features/calls/rows.py", "core/erasing.py"}, "the latter in its docstring"
+
+
 def test_every_statement_on_a_tenants_table_names_the_tenant() -> None:
     found = dict(statements())
     assert {"bellbird.features.contacts.queries.GET", "bellbird.core.events.APPEND"} <= set(found)

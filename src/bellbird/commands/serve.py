@@ -120,7 +120,7 @@ def serve(settings: Settings) -> None:
         log_config=logs.config(settings.log_level, settings.log_format, access=settings.access_log),
     )
     _allow_connections()
-    with _shared_numbers(settings), _told_to_work(settings), suppress(KeyboardInterrupt):
+    with _shared_numbers(settings), _told(settings), suppress(KeyboardInterrupt):
         if settings.workers > 1:
             # Older ones have to be told what a worker does.
             takes = inspect.signature(Multiprocess).parameters
@@ -132,18 +132,20 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def _told_to_work(settings: Settings) -> Iterator[None]:
+def _told(settings: Settings) -> Iterator[None]:
     """The server reads its settings itself: what was said on the command line it is told in the environment."""
-    name = f"{PREFIX}WITH_WORKER"
-    before = os.environ.get(name)
-    os.environ[name] = str(settings.with_worker).lower()
+    said = {"HOST": settings.host, "PORT": str(settings.port), "WITH_WORKER": str(settings.with_worker).lower()}
+    told = {f"{PREFIX}{name}": value for name, value in said.items()}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _allow_connections() -> None:

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     rate_tenant_read: Annotated[str, Field(description="how many reads of each tenant")] = "120000/minute"
     rate_tenant_write: Annotated[str, Field(description="how many writes of each tenant")] = "30000/minute"
     rate_address_auth: Annotated[str, Field(description="how many requests to sign in from each address")] = "60/minute"
+    rate_address_callbacks: Annotated[
+        str, Field(description="how many callbacks of call providers from each address")
+    ] = "6000/minute"
     rate_fail_open: Annotated[
         bool, Field(description="whether requests pass uncounted while Redis does not answer; if not, they get a 503")
     ] = True
@@ -186,7 +189,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator("rate_caller_read", "rate_caller_write", "rate_tenant_read", "rate_tenant_write",
-                     "rate_address_auth")  # fmt: skip
+                     "rate_address_auth", "rate_address_callbacks")  # fmt: skip
     @classmethod
     def _is_rate(cls, value: str) -> str:
         from limits import parse_many

@@ -10,6 +10,9 @@ import msgspec
 from bellbird.core.clock import Clock
 
 DuplicatePolicy = Literal["allow", "warn", "reject"]
+# What is asked of a number before it is called: that it is not known to be on the Do Not Call Register, or that it is
+# known not to be.
+WashPolicy = Literal["when_known", "required"]
 # Why somebody is called, which decides what the law says about it.
 CallPurpose = Literal["telemarketing", "research", "service"]
 TenantStatus = Literal["active", "suspended", "deleting"]
@@ -18,8 +21,8 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
 @dataclass(frozen=True, slots=True)
-class CallingHours:
-    """When the tenant's people may call, in the contact's own time, as `"09:00-20:00"`; None: not on that day."""
+class Week:
+    """The hours of each day, as `"09:00-20:00"`; None: none on that day."""
 
     monday: str | None = "09:00-20:00"
     tuesday: str | None = "09:00-20:00"
@@ -30,6 +33,27 @@ class CallingHours:
     sunday: str | None = None
 
 
+def _week(weekday: str, saturday: str | None, sunday: str | None) -> Week:
+    return Week(weekday, weekday, weekday, weekday, weekday, saturday, sunday)
+
+
+@dataclass(frozen=True, slots=True)
+class CallingHours:
+    """When the tenant's people may call, in the time where the called are, by country and by purpose.
+
+    The hours of Australia are those of its Telecommunications (Telemarketing and Research Calls) Industry Standard
+    2017; New Zealand has no such law, and these are its Marketing Association's; `other` countries' are a careful
+    guess, to be set to what their law says. `service` calls are those that the called are waiting for (a delivery, an
+    appointment): no law says when, and at first nothing here does.
+    """
+
+    au_telemarketing: Week = field(default_factory=Week)
+    au_research: Week = field(default_factory=lambda: _week("09:00-20:30", "09:00-17:00", "09:00-17:00"))
+    nz: Week = field(default_factory=lambda: _week("08:00-21:00", "08:00-21:00", None))
+    other: Week = field(default_factory=lambda: _week("09:00-18:00", None, None))
+    service: Week = field(default_factory=lambda: _week("00:00-24:00", "00:00-24:00", "00:00-24:00"))
+
+
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
     """What a tenant may change about how Bellbird treats it.
@@ -38,6 +62,8 @@ class TenantSettings:
     numbers of any region outside `allowed_regions` are refused (empty: every region is welcome).
     A call that finds `max_live_calls` under way waits, if it is to, for `call_wait_seconds`; one that is said to last
     longer than `max_call_minutes` is ended. `default_purpose` is a call's that names none.
+    Nobody is called for telemarketing or research on a national public holiday, nor, with `observe_regional_holidays`,
+    on one of their state or region.
     """
 
     default_region: str = "AU"
@@ -48,6 +74,8 @@ class TenantSettings:
     max_addresses: Limit = 10
     timezone: str = "Australia/Sydney"
     calling_hours: CallingHours = field(default_factory=CallingHours)
+    observe_regional_holidays: bool = True
+    wash_policy: WashPolicy = "when_known"
     keep_deleted_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 90
     keep_events_months: Annotated[int, msgspec.Meta(ge=1, le=1200)] = 84
     max_live_calls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20

@@ -1,7 +1,7 @@
 """Filling the demo tenant: what is there stays, what is missing is added."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from bellbird.app import Bellbird
 from bellbird.core.actors import Actor
 from bellbird.core.errors import TenantNotFound
 from bellbird.core.paging import MAX_LIMIT
-from bellbird.core.tenants import Tenant
+from bellbird.core.tenants import Tenant, TenantSettings
 from bellbird.demo import people
 from bellbird.features import contacts, teams, tenants, users
 from bellbird.features.contacts import Query
@@ -20,6 +20,10 @@ from bellbird.features.users import NewUser
 SLUG = "demo"
 BATCH = 100
 OPERATOR = Actor.system("demo", origin="cli")
+
+# Calls that the called are waiting for may be placed at any hour, and so the demo works on a Sunday night, too. Whoever
+# sells something by telephone leaves the default as it is, and is refused then.
+SETTINGS: Final = TenantSettings(default_purpose="service")
 
 # Who works there, as a sales team has them: an agent sees the own contacts only.
 OWNER: Final = NewUser(email="olivia@demo.example", name="Olivia Chen", role="owner")
@@ -38,7 +42,7 @@ async def tenant(bellbird: Bellbird) -> Tenant:
         try:
             return await tenants.get(tx, SLUG)
         except TenantNotFound:
-            return await tenants.create(tx, SLUG, name="Demo Pty Ltd")
+            return await tenants.create(tx, SLUG, name="Demo Pty Ltd", settings=SETTINGS)
 
 
 def password(secret: str) -> str:
@@ -46,8 +50,8 @@ def password(secret: str) -> str:
     return hashlib.blake2b(secret.encode(), digest_size=10, person=b"demo").hexdigest()
 
 
-async def staff(bellbird: Bellbird) -> list[UUID]:
-    """See that the demo's people are there; returns the agents."""
+async def staff(bellbird: Bellbird) -> Mapping[str, UUID]:
+    """See that the demo's people are there; returns who they are, by their e-mail addresses."""
     secret = password(bellbird.secret)
     async with bellbird.tenant(SLUG, OPERATOR) as tx:
         there = {user.email: user.id for user in (await users.page(tx, users.Query(limit=MAX_LIMIT))).data}
@@ -56,7 +60,12 @@ async def staff(bellbird: Bellbird) -> list[UUID]:
             for new in TEAM:
                 in_team = (sales.id,) if new.role in ("agent", "manager") else ()
                 there[new.email] = (await users.add(tx, replace(new, password=secret, team_ids=in_team))).id
-    return [there[each.email] for each in TEAM if each.role == "agent" and each.email in there]
+    return there
+
+
+def those(staff: Mapping[str, UUID], *roles: str) -> list[UUID]:
+    """The demo's people of these roles, unless somebody has removed them."""
+    return [staff[each.email] for each in TEAM if each.role in roles and each.email in staff]
 
 
 async def fill(bellbird: Bellbird, count: int, done: Callable[[int], None], owners: list[UUID]) -> int:

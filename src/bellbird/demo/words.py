@@ -42,3 +42,23 @@ TAGS: Final = (
 )  # fmt: skip
 SOURCES: Final = ("web form", "referral", "trade show", "phone enquiry", "import", "partner", "cold call")
 PLANS: Final = ("starter", "starter", "team", "team", "business", "enterprise")
+
+# What an agent writes about a call, by its outcome.
+NOTES: Final = {
+    "interested": (
+        "Wants the brochure by e-mail.", "Asked for a quote for two sites.", "Happy to see a demo next month.",
+        "Compares us with their present supplier.", "Send prices for the team plan.", "Needs it before the new year.",
+        "Partner decides; sounded keen.",
+    ),
+    "not_interested": (
+        "Just renewed elsewhere.", "No budget this year.", "Business is being sold.", "Happy with what they have.",
+        "Too small for it, they say.", "Retired.",
+    ),
+    "call_back": (
+        "On a site visit, call back.", "Driving.", "In a meeting.", "Wants to ask their accountant first.",
+        "Back from leave then.", "Asked for Noah, if he is in.",
+    ),
+    "left_message": ("Left a message with our number.", "Mailbox; left a short message.", "Left a message again."),
+    "wrong_number": ("The number belongs to somebody else now.", "Fax machine at first, then a stranger."),
+    "do_not_call": ("Does not want to be called again.", "Asked to be taken off the list."),
+}  # fmt: skip

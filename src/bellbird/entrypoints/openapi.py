@@ -57,7 +57,8 @@ class Route(NamedTuple):
     def name(self) -> str:
         """`contacts_create`: what it is about, and its handler's name without the underscore of `get_`."""
         verb = self.handler.handler_name.removesuffix("_")
-        return f"{self.path.removeprefix(API).split('/')[1]}_{verb}" if self.path.startswith(API) else verb
+        about = self.path.removeprefix(API).split("/")[1].replace("-", "_")
+        return f"{about}_{verb}" if self.path.startswith(API) else verb
 
     @property
     def about(self) -> docs.About:

@@ -51,9 +51,10 @@ class RateLimits:
         write = Rule.of("write", caller=settings.rate_caller_write, tenant=settings.rate_tenant_write)
         self._rules: dict[Kind, Rule] = {"read": read, "write": write}
         self._auth = Rule.of("auth", address=settings.rate_address_auth)
+        self._callback = Rule.of("callback", address=settings.rate_address_callbacks)
         self._now = now
         self._fail_open = settings.rate_fail_open
-        self._windows = Windows([*read.limits, *write.limits, *self._auth.limits])
+        self._windows = Windows([*read.limits, *write.limits, *self._auth.limits, *self._callback.limits])
         self._shared = _shared_windows(settings)
         self.unchecked = 0
 
@@ -81,6 +82,11 @@ class RateLimits:
         """
         if address:
             await self._count(self._auth, [(subscriber(address),)], headers)
+
+    async def check_caller_back(self, address: str | None, headers: Headers) -> None:
+        """Count a callback of a call provider, or of who pretends to be one, as `check_address` does."""
+        if address:
+            await self._count(self._callback, [(subscriber(address),)], headers)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -127,7 +133,7 @@ def _refusal(of: Sequence[Limit], taken: Taken) -> RateLimited:
     used_up = [(wait, limit) for limit, (left, wait) in zip(of, taken[1], strict=True) if left <= 0]
     wait, limit = max(used_up, key=lambda each: each[0])
     seconds = max(1, math.ceil(wait))
-    what = {"read": "read", "write": "write", "auth": "sign in"}[limit.what]
+    what = {"read": "read", "write": "write", "auth": "sign in", "callback": "call back"}[limit.what]
     return RateLimited(
         f"This {limit.whose} may {what} {limit.amount} times in {_seconds(limit.seconds)}, and has done so: "
         f"try again in {_seconds(seconds)}.",

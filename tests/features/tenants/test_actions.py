@@ -1,6 +1,7 @@
 """Making, changing, suspending and deleting tenants."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -72,11 +73,18 @@ async def test_who_is_not_there_is_not_found(engine: Engine, system: SystemTx) -
 
 async def test_settings_change_one_by_one(system: SystemTx, tenant: Tenant) -> None:
     changed = await tenants.set(
-        system, tenant.id, name="New", max_phones=3, allowed_regions=["AU"], calling_hours={"sunday": "10:00-12:00"}
+        system,
+        tenant.id,
+        name="New",
+        max_phones=3,
+        allowed_regions=["AU"],
+        calling_hours={"nz": {"sunday": "10:00-12:00"}},
     )
     assert (changed.name, changed.version) == ("New", 2)
     assert changed.settings == TenantSettings(
-        max_phones=3, allowed_regions=("AU",), calling_hours=CallingHours(sunday="10:00-12:00")
+        max_phones=3,
+        allowed_regions=("AU",),
+        calling_hours=CallingHours(nz=replace(CallingHours().nz, sunday="10:00-12:00")),
     )
     assert await tenants.get(system, tenant.id) == changed
     assert await tenants.set(system, tenant.id, max_phones=3, name=" ") == changed, "nothing new, nothing written"
@@ -93,9 +101,9 @@ async def test_settings_change_one_by_one(system: SystemTx, tenant: Tenant) -> N
         ({"allowed_regions": ["NZ"]}, "/settings/default_region", "invalid_value"),
         ({"allowed_regions": ["AU", "Oz"]}, "/settings/allowed_regions", "invalid_value"),
         ({"timezone": "Sydney"}, "/settings/timezone", "invalid_value"),
-        ({"calling_hours": {"monday": "9-5"}}, "/settings/calling_hours/monday", "invalid_value"),
-        ({"calling_hours": {"monday": "18:00-09:00"}}, "/settings/calling_hours/monday", "invalid_value"),
-        ({"calling_hours": {"funday": "09:00-17:00"}}, "/settings/calling_hours/funday", "unknown_setting"),
+        ({"calling_hours": {"nz": {"monday": "9-5"}}}, "/settings/calling_hours/nz/monday", "invalid_value"),
+        ({"calling_hours": {"nz": {"monday": "18:00-09:00"}}}, "/settings/calling_hours/nz/monday", "invalid_value"),
+        ({"calling_hours": {"nz": {"funday": "09:00-17:00"}}}, "/settings/calling_hours/nz/funday", "unknown_setting"),
         ({"keep_deleted_days": -1}, "/settings/keep_deleted_days", "invalid_value"),
     ],
 )

@@ -14,7 +14,7 @@ def test_a_tenant_is_made_shown_changed_and_deleted(cli: Run) -> None:
     assert made["settings"]["timezone"] == "Pacific/Auckland"
     shown = cli("tenants", "show", "kauri").out
     assert "Kauri Ltd" in shown
-    assert "calling_hours.sunday     none" in shown
+    assert "calling_hours.au_telemarketing.sunday     none" in shown
     assert cli("tenants", "show", "kauri", "--json").data == made
     assert cli("tenants", "list", "--json").data == {"data": [made]}
     assert "is deleted, with 2 events." in cli("tenants", "delete", "kauri", "--yes").err
@@ -25,24 +25,24 @@ def test_settings_are_typed_as_people_type_them(cli: Run) -> None:
     cli("tenants", "create", "acme")
     changes = (
         "name=Acme Pty Ltd", "allowed_regions=au, nz,US", "max-phones=3", "duplicate_policy=reject",
-        "calling_hours.monday=null", "calling_hours.sunday=10:00-12:00",
+        "calling_hours.nz.monday=null", "calling_hours.nz.sunday=10:00-12:00",
     )  # fmt: skip
     tenant = cli("tenants", "set", "acme", *changes, "--json").data
     settings = tenant["settings"]
     assert tenant["name"] == "Acme Pty Ltd"
     assert settings["allowed_regions"] == ["AU", "NZ", "US"]
     assert settings["max_phones"] == 3
-    assert settings["calling_hours"]["monday"] is None
-    assert settings["calling_hours"]["sunday"] == "10:00-12:00"
-    assert settings["calling_hours"]["tuesday"] == "09:00-20:00"
+    assert settings["calling_hours"]["nz"]["monday"] is None
+    assert settings["calling_hours"]["nz"]["sunday"] == "10:00-12:00"
+    assert settings["calling_hours"]["nz"]["tuesday"] == "08:00-21:00"
     assert "every region" in cli("tenants", "set", "acme", "allowed_regions=").out
 
 
 def test_every_mistake_is_told_at_once_and_nothing_is_changed(cli: Run) -> None:
     cli("tenants", "create", "acme")
     wrong = (
-        "max_phones=x", "max_emails=900", "foo=1", "timezone=Mars/Olympus", "calling_hours.sunday=25:00-26:00",
-        "calling_hours.someday=09:00-10:00", "calling_hours=all", "duplicate_policy=maybe", "bar", "id=1",
+        "max_phones=x", "max_emails=900", "foo=1", "timezone=Mars/Olympus", "calling_hours.nz.sunday=25:00-26:00",
+        "calling_hours.nz.someday=09:00-10:00", "calling_hours=all", "duplicate_policy=maybe", "bar", "id=1",
         "keep_deleted_days=5",
     )  # fmt: skip
     said = cli("tenants", "set", "acme", *wrong, fails=1).err
@@ -52,9 +52,9 @@ def test_every_mistake_is_told_at_once_and_nothing_is_changed(cli: Run) -> None:
         "foo: there is no such setting; known are default_region",
         "id: there is no such setting",
         "timezone: 'Mars/Olympus' is not a time zone",
-        "calling_hours.sunday: must look like 09:00-20:00",
-        "calling_hours.someday: is set by the day",
-        "calling_hours: is set by the day: calling_hours.monday to calling_hours.sunday, not all at once",
+        "calling_hours.nz.sunday: must look like 09:00-20:00",
+        "calling_hours.nz.someday: is set by the day",
+        "calling_hours: is set by the day: calling_hours.au_telemarketing.monday to calling_hours.service.sunday",
         "duplicate_policy: must be allow or warn or reject, not 'maybe'",
         "bar: must be given as key=value",
     ):

@@ -34,7 +34,7 @@ async def test_mistakes_are_told(api: httpx.AsyncClient) -> None:
     id = (await api.post("/contacts", json={"first_name": "Ann"})).json()["id"]
     for query, parameter, code in (
         ("types=contact.update", "types", "unknown_type"),
-        ("types=call.*", "types", "unknown_type"),
+        ("types=note.*", "types", "unknown_type"),
         ("types=", "types", "invalid_value"),
         ("types=event&types=event", "types", "invalid_value"),
         ("limit=x", "limit", "invalid_value"),

@@ -104,7 +104,7 @@ async def test_it_can_be_had_by_type(ann: Contact, read: ReadTx, wanted: list[st
     ("given", "parameter", "said"),
     [
         ({"types": ["contact.update"]}, "types", "did you mean contact.updated?"),
-        ({"types": ["xyzzy"]}, "types", "there is contact.*, contact.created"),
+        ({"types": ["xyzzy"]}, "types", "contact.*, contact.created"),
         ({"types": [""]}, "types", "there is no ''"),
         ({"types": ["contact.*", "key.*"]}, "types", "there is no 'key.*'"),
         ({"limit": 0}, "limit", "must be from 1 to 200"),
@@ -357,9 +357,9 @@ async def test_what_a_machine_writes_whose_clock_is_behind_is_there(clone: str) 
     assert sorted(types(found.data)) == ["contact.created", "contact.updated"]
 
 
-async def test_events_are_all_there_is_to_it_so_far() -> None:
-    assert [source.kind for source in timeline.SOURCES] == ["event"]
-    assert "event" in timeline.words()
+async def test_events_and_calls_are_all_there_is_to_it_so_far() -> None:
+    assert {source.kind for source in timeline.SOURCES} == {"event", "call"}
+    assert {"event", "call"} <= set(timeline.words())
 
 
 async def test_the_superuser_counts_the_same(ann: Contact, read: ReadTx, owner: psycopg.Connection[Any]) -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
 from bellbird.core import topics
-from bellbird.core.errors import Conflict, NotFound
+from bellbird.core.errors import Conflict, NotFound, describe_faults
 from bellbird.core.telephony import AnsweredBy, Direction, Status
 from bellbird.core.tenants import CallPurpose
 
@@ -160,6 +160,17 @@ class CallOver(Conflict):
 
     code = "call_over"
 
+
+class CallHasContact(Conflict):
+    """It is known already whom the call was with.
+
+    `contact_id` is who. Change the call's `contact_id` if that is wrong.
+    """
+
+    code = "call_has_contact"
+
+
+describe_faults({"unknown_outcome": "This is not one of the outcomes that the tenant's calls can have."})
 
 topics.recorded(
     "call.placed", "call.received", "call.initiated", "call.ringing", "call.answered", "call.completed", "call.busy",

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from bellbird.core import erasing, events
+from bellbird.core import erasing, events, ids
 from bellbird.core.actors import Actor
 from bellbird.core.connection import Parameter
 from bellbird.core.engine import Tx
@@ -62,10 +62,27 @@ INSERT: Final = f"insert into calls (tenant_id, {COLUMNS})\nvalues ($1, {_PLACES
 def insert(tx: Tx, call: Call) -> None:
     """Queue the row of a new call."""
     tx.queue(INSERT, tx.tenant_id, *to_row(call))
+    _note_correction(tx, None, call)
 
 
-_HELD: Final = f"select {READ}, claimed_at, hang_up_at, ended_by"
-LOCK: Final = f"{_HELD}\nfrom calls\nwhere tenant_id = $1 and id = $2\nfor update"
+# What statistics count, a day at a time (counting.py). What is a day old may have been counted by the time that this is
+# committed: it leaves a note, and its day is not taken from the counts any more. Nothing else writes calls, so that
+# none is forgotten; a test sees to that.
+COUNTED: Final = ("agent_id", "direction", "disposition", "outcome", "duration")
+SOON: Final = timedelta(days=1)
+NOTE: Final = "insert into call_corrections (tenant_id, id, call_at) values ($1, $2, $3)"
+
+
+def _note_correction(tx: Tx, before: Call | None, call: Call) -> None:
+    moment = tx.clock.now()
+    if call.created_at >= moment - SOON:
+        return
+    if before is None or any(getattr(before, name) != getattr(call, name) for name in COUNTED):
+        tx.queue(NOTE, tx.tenant_id, ids.uuid7(moment), call.created_at)
+
+
+HELD: Final = f"select {READ}, claimed_at, hang_up_at, ended_by"
+LOCK: Final = f"{HELD}\nfrom calls\nwhere tenant_id = $1 and id = $2\nfor update"
 
 
 def held(row: tuple[Any, ...]) -> Held:
@@ -109,6 +126,7 @@ def write(tx: Tx, before: Held, after: Held, *, happened: str | None = None) -> 
     if happened is not None:
         call = replace(call, version=before.call.version + 1, updated_at=now(tx))
     tx.queue(UPDATE, tx.tenant_id, *to_row(call), after.claimed_at, after.hang_up_at, after.ended_by)
+    _note_correction(tx, before.call, call)
     if happened is not None:
         tx.emit(event(f"call.{happened}", call, before.call))
     return call

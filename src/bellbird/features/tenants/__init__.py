@@ -3,7 +3,7 @@
 Only the operator makes and changes them, through the command line or `Bellbird.system()`.
 """
 
-from bellbird.core.tenants import CallingHours, Tenant, TenantSettings
+from bellbird.core.tenants import CallingHours, Tenant, TenantSettings, Week
 from bellbird.features.tenants.actions import create, resume, set, suspend
 from bellbird.features.tenants.deletion import delete
 from bellbird.features.tenants.models import SlugTaken, TenantBusy, TenantDeleting
@@ -16,6 +16,7 @@ __all__ = [
     "TenantBusy",
     "TenantDeleting",
     "TenantSettings",
+    "Week",
     "create",
     "delete",
     "get",

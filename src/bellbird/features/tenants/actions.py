@@ -13,7 +13,7 @@ from bellbird.core import phones, text
 from bellbird.core.engine import SystemTx
 from bellbird.core.errors import Fault, InvalidInput
 from bellbird.core.events import Event
-from bellbird.core.tenants import CallingHours, Tenant, TenantSettings
+from bellbird.core.tenants import CallingHours, Tenant, TenantSettings, Week
 from bellbird.features.tenants import rows
 from bellbird.features.tenants.models import TenantDeleting
 
@@ -87,15 +87,16 @@ def _name(name: str) -> str:
 
 
 def _changed(settings: TenantSettings, changes: dict[str, Any]) -> TenantSettings:
-    hours = changes.get("calling_hours")
     faults = _unknown(changes, TenantSettings, "/settings")
-    if isinstance(hours, dict):
+    merged = {**asdict(settings), **changes}
+    if isinstance(hours := changes.get("calling_hours"), dict):
         faults += _unknown(hours, CallingHours, "/settings/calling_hours")
+        merged["calling_hours"] = weeks = asdict(settings.calling_hours)
+        for name, week in hours.items():
+            faults += _unknown(week, Week, f"/settings/calling_hours/{name}") if isinstance(week, dict) else []
+            weeks[name] = {**weeks.get(name, {}), **week} if isinstance(week, dict) else week
     if faults:
         raise InvalidInput(faults=faults)
-    merged = {**asdict(settings), **changes}
-    if isinstance(hours, dict):
-        merged["calling_hours"] = {**asdict(settings.calling_hours), **hours}
     try:
         return _checked(msgspec.convert(merged, TenantSettings, strict=True))
     except msgspec.ValidationError as error:
@@ -132,10 +133,10 @@ def _checked(settings: TenantSettings) -> TenantSettings:
         fault("default_region", f"{settings.default_region} is not one of the allowed regions")
     if settings.timezone not in available_timezones():
         fault("timezone", f"{settings.timezone!r} is not a time zone such as Australia/Sydney or Pacific/Auckland")
-    for field in fields(CallingHours):
-        hours = getattr(settings.calling_hours, field.name)
-        if hours is not None and not (_HOURS.fullmatch(hours) and hours[:5] < hours[6:]):
-            fault(f"calling_hours/{field.name}", f"must look like 09:00-20:00, not {hours!r}")
+    for name, week in asdict(settings.calling_hours).items():
+        for day, hours in week.items():
+            if hours is not None and not (_HOURS.fullmatch(hours) and hours[:5] < hours[6:]):
+                fault(f"calling_hours/{name}/{day}", f"must look like 09:00-20:00, not {hours!r}")
     if faults:
         raise InvalidInput(faults=faults)
     return settings

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bellbird.core.engine import SystemTx
-from bellbird.core.tenants import Tenant, TenantSettings
+from bellbird.core.tenants import CallingHours, Tenant, TenantSettings
 from bellbird.entrypoints import cli, tables
 from bellbird.features.tenants import actions, choice, deletion, queries, typed
 
@@ -17,7 +17,8 @@ SETTINGS_HELP = f"""
     Settings: {", ".join(list(asdict(TenantSettings()))[:5])},
               {", ".join(list(asdict(TenantSettings()))[5:])}
     Lists are separated by commas; an empty one, such as allowed_regions=, stands for all.
-    Hours are set by the day: calling_hours.saturday=09:00-17:00, calling_hours.sunday=null for none.
+    Hours are set by the day: calling_hours.au_telemarketing.saturday=09:00-17:00, calling_hours.nz.sunday=null for
+    none; there are those of {", ".join(asdict(CallingHours()))}.
 """
 
 
@@ -118,11 +119,14 @@ def _print(tenant: Tenant, as_json: bool) -> None:
         tables.json(tenant)
         return
     settings = asdict(tenant.settings)
-    hours = settings.pop("calling_hours")
+    weeks = settings.pop("calling_hours")
     settings["allowed_regions"] = settings["allowed_regions"] or "every region"
     facts = {**asdict(tenant), **settings}
     del facts["settings"]
-    tables.facts([*facts.items(), *((f"calling_hours.{day}", each or "none") for day, each in hours.items())])
+    hours = [
+        (f"calling_hours.{name}.{day}", each or "none") for name, week in weeks.items() for day, each in week.items()
+    ]
+    tables.facts([*facts.items(), *hours])
 
 
 @command.command(name="set", epilog=SETTINGS_HELP)
@@ -134,7 +138,7 @@ async def set_(slug: str, assignments: Sequence[str], as_json: bool) -> None:
     """Change a tenant's name or settings.
 
     \b
-    Example: bellbird tenants set acme duplicate_policy=reject allowed_regions=AU,NZ,US calling_hours.sunday=null
+    Example: bellbird tenants set acme duplicate_policy=reject allowed_regions=AU,NZ,US calling_hours.nz.sunday=null
     """
     given, faults = typed.read(assignments)
     name = given.pop("name", None)

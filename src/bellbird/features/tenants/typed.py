@@ -2,34 +2,36 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from bellbird.core.errors import Fault, InvalidInput
-from bellbird.core.tenants import CallingHours, TenantSettings
+from bellbird.core.tenants import CallingHours, TenantSettings, Week
 
 _HINTS: Final = get_type_hints(TenantSettings, include_extras=True)
-_DAYS: Final = [field.name for field in fields(CallingHours)]
+_WEEKS: Final = [field.name for field in fields(CallingHours)]
+_DAYS: Final = [field.name for field in fields(Week)]
 _KNOWN: Final = [*_HINTS, "name"]
 
 
 def read(assignments: Sequence[str]) -> tuple[dict[str, Any], list[Fault]]:
-    """The settings given (`calling_hours` as an object of days), and what is wrong with the others."""
+    """The settings given, `calling_hours` as an object of weeks of days, and what is wrong with the others."""
     given: dict[str, Any] = {}
     faults: list[Fault] = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip().replace("-", "_")
-        name, _, day = key.partition(".")
+        name, _, which = key.partition(".")
         try:
             if not equals:
                 raise ValueError("must be given as key=value")
             if name == "calling_hours":
-                given.setdefault(name, {})[_day(day)] = _value(str | None, text)
+                week, day = _day(which)
+                given.setdefault(name, {}).setdefault(week, {})[day] = _value(str | None, text)
             elif key in _HINTS:
-                given[key] = _value(_HINTS[key], text)
+                given[key] = _value(_HINTS[key], text.upper() if key == "allowed_regions" else text)
             elif key == "name":
                 given[key] = text
             else:
@@ -41,8 +43,9 @@ def read(assignments: Sequence[str]) -> tuple[dict[str, Any], list[Fault]]:
 
 def settings(given: dict[str, Any]) -> TenantSettings:
     """A new tenant's settings."""
-    hours = CallingHours(**given.get("calling_hours", {}))
-    return TenantSettings(**{**given, "calling_hours": hours})
+    usual = CallingHours()
+    weeks = {name: replace(getattr(usual, name), **days) for name, days in given.get("calling_hours", {}).items()}
+    return TenantSettings(**{**given, "calling_hours": replace(usual, **weeks)})
 
 
 @contextmanager
@@ -61,10 +64,13 @@ def _shorter(fault: Fault) -> Fault:
     return Fault(fault.code, fault.message, pointer=pointer)
 
 
-def _day(day: str) -> str:
-    if day not in _DAYS:
-        raise ValueError(f"is set by the day: calling_hours.monday to calling_hours.sunday, not {day or 'all at once'}")
-    return day
+def _day(which: str) -> tuple[str, str]:
+    """Whose week, and which day of it: `au_telemarketing.monday`."""
+    week, _, day = which.partition(".")
+    if week not in _WEEKS or day not in _DAYS:
+        message = f"is set by the day: calling_hours.{_WEEKS[0]}.monday to calling_hours.{_WEEKS[-1]}.sunday"
+        raise ValueError(f"{message} (hours are of {', '.join(_WEEKS)}), not {which or 'all at once'}")
+    return week, day
 
 
 def _value(hint: Any, text: str) -> Any:
@@ -72,7 +78,7 @@ def _value(hint: Any, text: str) -> Any:
     text = text.strip()
     value: Any = None if text == "null" else text
     if hint == tuple[str, ...]:
-        return tuple(part.strip().upper() for part in text.split(",") if part.strip())
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError:
@@ -82,6 +88,8 @@ def _value(hint: Any, text: str) -> Any:
 def _kind(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
+    if hint is bool:
+        return "true or false"
     for limits in getattr(hint, "__metadata__", ()):
         return f"a whole number from {limits.ge} to {limits.le:,}"
     return "text"

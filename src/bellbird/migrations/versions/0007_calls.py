@@ -146,6 +146,39 @@ revoke all on function make_months from public;
 grant execute on function make_months to {SYSTEM_ROLE};
 """
 
+# As it was, and with it the events of the contact's calls from before it was known whose those were.
+FORGET = """
+create or replace function forget_contact(tenant uuid, contact uuid) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public as $$
+declare
+  forgotten bigint;
+  other bigint;
+  theirs uuid[];
+begin
+  if tenant <> current_setting('app.tenant_id')::uuid then
+    raise exception 'forget_contact: not this transaction''s tenant' using errcode = 'insufficient_privilege';
+  end if;
+  select coalesce(array_agg(id), '{}') into theirs from calls where tenant_id = tenant and contact_id = contact;
+  update events
+  set changes = null, data = null, proof = overlay(proof placing '\\x00000000000000000000000000000000' from 1 for 16)
+  where tenant_id = tenant and contact_id = contact;
+  get diagnostics forgotten = row_count;
+  update events
+  set changes = null, data = null, proof = overlay(proof placing '\\x00000000000000000000000000000000' from 1 for 16)
+  where tenant_id = tenant and entity_id = any(theirs) and (contact_id is null or contact_id <> entity_id)
+    and contact_id is distinct from contact;
+  get diagnostics other = row_count;
+  update parked_events set reason = ''
+  where tenant_id = tenant and event_id in (
+    select id from events where tenant_id = tenant and contact_id = contact
+    union all
+    select id from events
+    where tenant_id = tenant and entity_id = any(theirs) and (contact_id is null or contact_id <> entity_id));
+  delete from idempotency_keys where tenant_id = tenant and (contact = any(entities) or entities && theirs);
+  return forgotten + other;
+end $$;
+"""
+
 # Calling hours were one week for all; they are kept by region and purpose now, and were never read before.
 FORGET_HOURS = "update tenants set settings = settings - 'calling_hours'"
 
@@ -164,6 +197,7 @@ def upgrade() -> None:
             "call_callbacks", CALL_CALLBACKS, app_may="select, insert, update", indexes=CALLBACK_INDEXES
         ),
         MAKE_MONTHS,
+        FORGET,
         FORGET_HOURS,
     ]:  # fmt: skip
         op.execute(statement)
