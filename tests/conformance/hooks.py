@@ -20,6 +20,10 @@ schemathesis.openapi.format("locale", st.sampled_from(["en-AU", "mi-NZ", "de", "
 # What makes a contact one, and what it can be recognised by.
 NEEDED: dict[str, dict[str, Any]] = {
     "POST /api/v1/contacts": {"company": "Acme"},
+    "POST /api/v1/call-accounts": {"provider": "mock", "secret": "a secret of some length"},
+    "POST /api/v1/calls": {"to": "0412 345 678"},
+    "POST /api/v1/dial-decisions": {"number": "0412 345 678"},
+    "POST /api/v1/follow-ups": {"number": "0412 345 678"},
     "PUT /api/v1/contacts": {
         "emails": [{"address": "ann@acme.com.au"}],
         "phones": [{"number": "0412 345 678"}],
@@ -32,6 +36,10 @@ ROLES = ("owner", "admin", "manager", "agent", "viewer")
 present: dict[str, list[str]] = defaultdict(list)
 MAKING: dict[str, dict[str, Any]] = {
     "/api/v1/contacts": {"company": "Acme"},
+    "/api/v1/call-accounts": {"provider": "mock", "identifier": "mock-{number}", "secret": "a secret of some length"},
+    "/api/v1/dial-decisions": {"number": "0412 345 678"},
+    "/api/v1/follow-ups": {"number": "0412 345 678", "due_at": "2027-01-11T10:00:00+11:00"},
+    "/api/v1/opt-outs": {"number": "0412 345 679"},
     "/api/v1/keys": {"name": "Import", "scopes": ["contacts:read"]},
     "/api/v1/teams": {"name": "Team {number}"},
     "/api/v1/users": {"email": "user-{number}@acme.com.au", "name": "Ann Lee", "role": "agent"},

@@ -1,5 +1,6 @@
 """The command line as a whole: quick, honest about mistakes, and never a traceback."""
 
+import re
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ def test_help_imports_nothing_heavy_and_answers_at_once() -> None:
     ran = subprocess.run([sys.executable, "-c", asked, "--help"], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 1  # 0.15 on an idle machine
     assert ran.stderr == "[]\n"
-    assert "contacts    Add, find, list" in ran.stdout
+    assert re.search("contacts +Add, find, list", ran.stdout)
 
 
 def test_every_command_has_a_line_of_help_and_an_example() -> None:

@@ -173,7 +173,11 @@ async def consents_of(world: World) -> str:
 
 
 async def given_consent(world: World) -> str:
-    return f"{await to_consent(world)}/{await world.posted('/consents', a_consent(world))}/withdraw"
+    return f"{await to_consent(world)}/{await world.posted('/consents', a_consent(world))}"
+
+
+async def withdrawn(world: World) -> str:
+    return f"{await given_consent(world)}/withdraw"
 
 
 async def opted_out(world: World) -> str:
@@ -305,9 +309,11 @@ ROUTES: Final[dict[tuple[str, str], Row]] = {
     # Whose consents is asked in the query string.
     ("POST", "/consents"): Row("consents:write", to_consent, a_consent),
     ("GET", "/consents"): Row("consents:read", consents_of),
-    ("POST", "/consents/{id}/withdraw"): Row("consents:write", given_consent),
+    ("GET", "/consents/{id}"): Row("consents:read", given_consent),
+    ("POST", "/consents/{id}/withdraw"): Row("consents:write", withdrawn),
     ("POST", "/opt-outs"): Row("consents:write", fixed("/opt-outs"), lambda w: a_question()),
     ("GET", "/opt-outs"): Row("consents:read", fixed("/opt-outs")),
+    ("GET", "/opt-outs/{id}"): Row("consents:read", partial(a_posted, "/opt-outs", a_question, "id")),
     ("POST", "/opt-outs/{id}/remove"): Row("consents:write", opted_out, lambda w: {"reason": "she rang"}),
     ("POST", "/washes"): Row("washes:write", fixed("/washes"), lambda w: washed()),
     ("GET", "/washes"): Row("washes:read", fixed("/washes?number=0412345678")),

@@ -140,6 +140,8 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     # The tenant; the row, and that of whoever was first; its event.
     ("POST", "/opt-outs", "opt_out", "allow"): (3, 4),
     ("GET", "/opt-outs", None, "allow"): (1, 1),
+    ("GET", "/opt-outs/{opt_out}", None, "allow"): (1, 1),
+    ("GET", "/consents/{consent}", None, "allow"): (1, 1),
     ("POST", "/opt-outs/{opt_out}/remove", "reason", "allow"): (2, 4),
     ("POST", "/washes", "washes", "allow"): (2, 3),
     ("GET", "/washes?number=0412345678", None, "allow"): (1, 1),

@@ -85,6 +85,20 @@ async def now_of(engine: Engine, account: Account, id: UUID) -> Call:
         return (await rows.lock(tx, id)).call
 
 
+# When the moments of cases were made up; for the last test of a long run that is long ago.
+BEGUN = datetime.now(UTC).replace(microsecond=0)
+
+
+class Behind:
+    """The machine's own clock, set back to `BEGUN`."""
+
+    def __init__(self) -> None:
+        self._by = datetime.now(UTC) - BEGUN
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) - self._by
+
+
 def lately() -> datetime:
     """A moment ago, to the second."""
     return datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=50)

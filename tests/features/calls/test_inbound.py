@@ -1,5 +1,6 @@
 """Somebody calls: who it may be, likeliest first, and who had best talk with them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,11 +12,12 @@ from bellbird.core.connection import Connection
 from bellbird.core.engine import Engine, ReadTx, Tx
 from bellbird.core.telephony import Account, Update
 from bellbird.core.tenants import Tenant
-from bellbird.features import contacts, follow_ups
+from bellbird.features import call_accounts, contacts, follow_ups
+from bellbird.features.call_accounts import Line, NewCallAccount
 from bellbird.features.calls import Call, inbound, queries
 from bellbird.features.calls import rows as call_rows
 from bellbird.features.follow_ups import NewFollowUp
-from tests import make
+from tests import make, people
 from tests.conftest import Begin
 
 NUMBER = "+61412345678"
@@ -115,6 +117,25 @@ async def test_it_is_for_somebody_who_is_free(engine: Engine, tenant: Tenant, be
     async with begin() as tx:
         await make.call(tx, agent_id=CAT, number="+61412000001", waits_until=SOON)
     assert (await arrive(engine, tenant)).agent_id is None, "Ben has the call that came first"
+
+
+async def test_a_line_may_be_somebodys(engine: Engine, tenant: Tenant, begin: Begin) -> None:
+    async with begin() as tx:
+        cat = (await people.user(tx)).id
+        lines = (Line(number="+61255501234", agent_id=cat), Line(number="+61255501235"))
+        known = NewCallAccount(provider="mock", identifier="lines", secret="a-secret-of-sixteen", numbers=lines)
+        connected = await call_accounts.connect(tx, known)
+    of_line = replace(account(tenant), id=connected.id)
+
+    async def arrives(**given: Any) -> UUID | None:
+        async with engine.tenant(tenant.id, Actor.system("mock", origin="provider")) as tx:
+            return (await inbound.arrived(tx, of_line, ringing(**given))).agent_id
+
+    assert await arrives(from_number=None) == cat
+    assert await arrives(to_number="+61255501235") is None
+    async with begin() as tx:
+        await make.contact(tx, phone=NUMBER, owner_id=BEN)
+    assert await arrives() == BEN, "who looks after whoever is calling goes before"
 
 
 async def test_more_than_it_can_tell_apart_is_cut_off(engine: Engine, tenant: Tenant, begin: Begin) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -23,11 +23,17 @@ from tests.features.calls.telling import OWN, THEIRS, now_of, tell, updates
 from tests.features.calls.test_machine import a_call
 
 Look = Callable[..., list[tuple[Any, ...]]]
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = telling.BEGUN
 
 
 def ago(minutes: float) -> datetime:
     return NOW - timedelta(minutes=minutes)
+
+
+@pytest.fixture(autouse=True)
+def when_begun(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the cases."""
+    monkeypatch.setattr(engine, "clock", telling.Behind())
 
 
 @pytest.fixture

@@ -75,7 +75,10 @@ async def test_from_signing_in_to_signing_out(door: httpx.AsyncClient, ann: User
     me = (await door.get("/me")).json()
     assert (me["kind"], me["id"], me["user"], me["tenant"]) == ("user", str(ann.id), body["user"], body["tenant"])
     assert (me["role"], me["visibility"], me["fields"]) == ("agent", "all", {})
-    assert me["permissions"] == ["contacts:read", "contacts:write", "operations:read", "teams:read", "users:read"]
+    assert me["permissions"] == [
+        "call_accounts:read", "calls:read", "calls:write", "consents:read", "consents:write", "contacts:read",
+        "contacts:write", "operations:read", "teams:read", "users:read", "washes:read",
+    ]  # fmt: skip
     assert me["session"]["current"] is True
 
     answer = await door.post("/auth/refresh", json={"refresh_token": body["refresh_token"]})

@@ -209,7 +209,7 @@ async def test_nobody_gives_more_than_they_have(engine: Engine, tenant: Tenant, 
     async with begin() as tx:
         await roles.create(tx, NewRole(name="purger", permissions=("contacts:purge",)))
         agent = await people.user(tx)
-    narrow = Actor.user(uuid4(), permissions=MANAGING | {"contacts:read", "teams:read"}, visibility="team")
+    narrow = Actor.user(uuid4(), permissions=MANAGING | actor_of("viewer").permissions, visibility="team")
     for actor, given in (
         (actor_of("admin"), {"role": "owner"}),
         (Actor("key", str(uuid4()), actor_of("owner").permissions, role="owner"), {"role": "owner"}),

@@ -12,6 +12,7 @@ from uuid import UUID
 from bellbird.core import ids
 from bellbird.core.engine import Tx
 from bellbird.core.telephony import Account, Update
+from bellbird.features import call_accounts
 from bellbird.features.calls import rows
 from bellbird.features.calls.models import Call
 
@@ -86,13 +87,16 @@ async def arrived(tx: Tx, account: Account, update: Update) -> Call:
     """Add the call that a provider tells has come in and record `call.received`, with everybody who may be calling.
 
     Whose number it is alone, is who is calling; of several the agent confirms one. It is for the agent whom the
-    likeliest of them would want, unless they are talking already. What the update says besides is for the machine.
+    likeliest of them would want, or else for whom the number that they called belongs to, unless those are talking
+    already. What the update says besides is for the machine.
     """
     tx.require("calls:write")
     now = rows.now(tx)
     id = ids.uuid7(now)
+    line = call_accounts.ask_for_agent(tx, account.id, update.to_number) if update.to_number else None
     likely, busy = await _who(tx, update.from_number, id, now)
-    agents = [each.agent_id for each in likely if each.agent_id is not None and each.agent_id not in busy]
+    wanted = [each.agent_id for each in likely] + [row[0] for row in (line.rows if line else ())]
+    agents = [agent_id for agent_id in wanted if agent_id is not None and agent_id not in busy]
     call = Call(
         id=id, direction="inbound", status="queued", from_number=update.from_number, to_number=update.to_number,
         number=update.from_number, contact_id=likely[0].contact_id if len(likely) == 1 else None,
@@ -109,14 +113,11 @@ async def arrived(tx: Tx, account: Account, update: Update) -> Call:
 
 async def _who(tx: Tx, number: str | None, id: UUID, now: datetime) -> tuple[list[Candidate], frozenset[UUID]]:
     """Everybody who may be calling from a number, likeliest first, and the agents who are talking with somebody."""
-    if number is None:
-        await tx.writable()
-        return [], frozenset()
-    asked = tx.queue(CANDIDATES, tx.tenant_id, [number], ids.first_at(now - RECENT), id)
+    asked = tx.queue(CANDIDATES, tx.tenant_id, [number], ids.first_at(now - RECENT), id) if number else None
     busy = tx.queue(BUSY, tx.tenant_id, ids.first_at(now - LIVE_FOR))
     await tx.writable()
     await tx.flush()
-    return [_candidate(row) for row in asked.rows], frozenset(row[0] for row in busy.rows)
+    return [_candidate(row) for row in (asked.rows if asked else ())], frozenset(row[0] for row in busy.rows)
 
 
 def _candidate(row: tuple[Any, ...]) -> Candidate:

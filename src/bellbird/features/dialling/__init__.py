@@ -24,7 +24,7 @@ from bellbird.features.dialling.models import (
     Washed,
     WashedNumber,
 )
-from bellbird.features.dialling.queries import consents, get, opt_outs, page, washed
+from bellbird.features.dialling.queries import consent, consents, get, opt_outs, opted_out, page, washed
 
 __all__ = [
     "Consent",
@@ -45,6 +45,7 @@ __all__ = [
     "Washed",
     "WashedNumber",
     "ask",
+    "consent",
     "consents",
     "create_opt_out",
     "decide",
@@ -52,6 +53,7 @@ __all__ = [
     "grant",
     "opt_out",
     "opt_outs",
+    "opted_out",
     "page",
     "record",
     "remove_opt_out",

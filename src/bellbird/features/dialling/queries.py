@@ -11,7 +11,15 @@ from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import Page
 from bellbird.core.phones import InvalidPhone
 from bellbird.features.dialling import whose
-from bellbird.features.dialling.models import Consent, DialDecision, DialDecisionNotFound, OptOut, Wash
+from bellbird.features.dialling.models import (
+    Consent,
+    ConsentNotFound,
+    DialDecision,
+    DialDecisionNotFound,
+    OptOut,
+    OptOutNotFound,
+    Wash,
+)
 from bellbird.features.dialling.rows import CONSENT, OPT_OUT, READ_DECISION, WASH, decision
 
 _NEWEST: Final = UUID(int=(1 << 128) - 1)
@@ -58,6 +66,27 @@ async def page(
     return Page(tuple(map(decision, rows)), after, before)
 
 
+ONE_CONSENT = f"""
+select {CONSENT}
+from consents
+where tenant_id = $1 and id = $2{{}}
+"""
+
+_OF_SEEN = """ and exists (
+  select from contacts c where c.tenant_id = $1 and c.id = consents.contact_id and c.owner_id = any($3::uuid[]))"""
+
+
+async def consent(tx: Tx | ReadTx, id: UUID) -> Consent:
+    """A consent. Raises ConsentNotFound, also for one of a contact that the actor does not see."""
+    tx.require("consents:read")
+    sees_all = tx.actor.visibility == "all"
+    owners = () if sees_all else (sorted(tx.actor.owners),)
+    row = await tx.one(ONE_CONSENT.format("" if sees_all else _OF_SEEN), tx.tenant_id, id, *owners)
+    if row is None:
+        raise ConsentNotFound(f"There is no consent {id}.")
+    return Consent(*row)
+
+
 async def consents(
     tx: Tx | ReadTx, contact_id: UUID, *, limit: int = paging.DEFAULT_LIMIT, cursor: str | None = None
 ) -> Page[Consent]:
@@ -70,6 +99,18 @@ async def consents(
     rows, after, before = await _page(tx, "consents", CONSENT, {"contact_id": contact_id}, ("", ()), limit, cursor)
     whose.numbers(asked, contact_id)
     return Page(tuple(Consent(*row) for row in rows), after, before)
+
+
+ONE_OPT_OUT = f"select {OPT_OUT} from opt_outs where tenant_id = $1 and id = $2"
+
+
+async def opted_out(tx: Tx | ReadTx, id: UUID) -> OptOut:
+    """An opt-out, taken back or not. Raises OptOutNotFound."""
+    tx.require("consents:read")
+    row = await tx.one(ONE_OPT_OUT, tx.tenant_id, id)
+    if row is None:
+        raise OptOutNotFound(f"There is no opt-out {id}.")
+    return OptOut(*row)
 
 
 async def opt_outs(

@@ -92,7 +92,17 @@ GRANTING: Final = docs.About(needs="consents:write", errors=(ContactNotFound,))
 @post("/consents", dto=Body[NewConsent], return_dto=None, tags=TAGS, summary="Keep a consent", about=GRANTING)
 async def grant(data: NewConsent, tx: Tx) -> Response[Consent]:
     """Keep a contact's word that they may be called for something."""
-    return Response(await actions.grant(tx, data), status_code=HTTP_201_CREATED)
+    granted = await actions.grant(tx, data)
+    return Response(granted, status_code=HTTP_201_CREATED, headers={"Location": f"/api/v1/consents/{granted.id}"})
+
+
+CONSENT: Final = docs.About(needs="consents:read", errors=(ConsentNotFound,))
+
+
+@get("/consents/{id:str}", tags=TAGS, summary="Get a consent", about=CONSENT)
+async def consent(id: str, read: ReadTx) -> Consent:
+    """A consent by its id, ended or withdrawn or not."""
+    return await queries.consent(read, rest.id_of(id))
 
 
 CONSENTING: Final = docs.About(
@@ -133,7 +143,17 @@ async def opt_out(data: NewOptOut, tx: Tx) -> Response[OptOut]:
 
     A number that is opted out already is answered with how it was.
     """
-    return Response(await actions.create_opt_out(tx, data), status_code=HTTP_201_CREATED)
+    made = await actions.create_opt_out(tx, data)
+    return Response(made, status_code=HTTP_201_CREATED, headers={"Location": f"/api/v1/opt-outs/{made.id}"})
+
+
+OPT_OUT: Final = docs.About(needs="consents:read", errors=(OptOutNotFound,))
+
+
+@get("/opt-outs/{id:str}", tags=TAGS, summary="Get an opt-out", about=OPT_OUT)
+async def opted_out(id: str, read: ReadTx) -> OptOut:
+    """An opt-out by its id, taken back or not."""
+    return await queries.opted_out(read, rest.id_of(id))
 
 
 OPTED: Final = docs.About(
@@ -198,5 +218,5 @@ async def washed(request: Request[Any, Any, Any], read: ReadTx) -> Page[Wash]:
 
 
 ROUTES: Final = (
-    ask, page, get_, grant, consents, withdraw, opt_out, opt_outs, remove_opt_out, wash, washed,
+    ask, page, get_, grant, consent, consents, withdraw, opt_out, opted_out, opt_outs, remove_opt_out, wash, washed,
 )  # fmt: skip
