@@ -30,7 +30,7 @@ ACCOUNT = UUID("0192f0c0-0000-7000-8000-00000000acc0")
 async def call(tx: Tx, **given: Any) -> Call:
     """The row of a call as it is after it was placed, or as `given` has it: no event, and nobody dials it."""
     await tx.writable()
-    at = given.pop("at", None) or call_rows.now(tx)
+    at = given.pop("at", None) or tx.now()
     number = given.setdefault("number", "+61412345678")
     made: dict[str, Any] = {
         "id": ids.uuid7(at), "direction": "outbound", "status": "queued", "from_number": "+61255501234",

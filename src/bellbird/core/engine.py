@@ -160,6 +160,11 @@ class _Base:
     def clock(self) -> Clock:
         return self.engine.clock
 
+    def now(self) -> datetime:
+        """The present, to the millisecond, as ids have it: a row's own moment and its id's are then the same."""
+        moment = self.clock.now()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
     def require(self, permission: str) -> None:
         """Raises Forbidden unless the actor has the permission."""
         self.actor.require(permission)

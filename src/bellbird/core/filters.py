@@ -12,10 +12,13 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
+from bellbird.core import ids
 from bellbird.core.connection import Parameter
 from bellbird.core.errors import Fault, InvalidInput
 
@@ -206,3 +209,62 @@ def read_boolean(value: Any) -> bool:
     if value in (False, "false"):
         return False
     raise ValueError(f"must be true or false, not {value!r}")
+
+
+def read_uuid(value: Any) -> UUID:
+    """A UUID, as text."""
+    try:
+        return UUID(value) if isinstance(value, str) else UUID("")
+    except ValueError:
+        raise ValueError(f"must be a UUID, not {str(value)[:60]!r}") from None
+
+
+def read_moment(value: Any) -> datetime:
+    """A time in ISO 8601, or a date, which is its first moment; in UTC where no offset is given."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a time such as 2026-12-31T09:00:00Z or a date, not {value!r}") from None
+    if moment.year < 1970 or moment.year > 9000:
+        raise ValueError(f"must be between the years 1970 and 9000, not {value!r}")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def one_of(*choices: str) -> Read:
+    """A reader of one of these words."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}, not {str(value)[:60]!r}")
+        return str(value)
+
+    return read
+
+
+def exact(column: str, read: Read, kind: str = "text") -> Field:
+    """A field that is compared whole; `kind` is its type in PostgreSQL."""
+    return {
+        "eq": by(f"{column} = {{}}", read),
+        "ne": by(f"{column} is distinct from {{}}", read),
+        "in": by_list(f"{column} = any({{}}::{kind}[])", read),
+        "exists": by(f"({column} is not null) = {{}}", read_boolean),
+    }
+
+
+def _made_from(value: Any) -> UUID:
+    """The first id of the moment, or of the millisecond after it when it lies inside one."""
+    moment = read_moment(value)
+    return ids.first_at(moment + timedelta(microseconds=-moment.microsecond % 1000))
+
+
+def _made_after(value: Any) -> UUID:
+    return ids.first_at(read_moment(value) + timedelta(milliseconds=1))
+
+
+# When something was made: its id carries the millisecond, by which it is kept, so that no other index is needed.
+MADE_AT: Final[Field] = {
+    "gte": by("id >= {}", _made_from),
+    "gt": by("id >= {}", _made_after),
+    "lt": by("id < {}", _made_from),
+    "lte": by("id < {}", _made_after),
+}

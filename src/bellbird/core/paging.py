@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -78,6 +79,14 @@ def decode(cursor: str, fingerprint: bytes, length: int) -> Edge:
     if len(key) != length:
         raise InvalidInput.at("cursor", "belongs to another version of this list; start again", code="invalid_cursor")
     return Edge(tuple(key), bool(backward))
+
+
+def read_id(edge: Edge) -> UUID:
+    """The id that a cursor begins with, checked: it comes back from outside. Raises InvalidInput."""
+    try:
+        return UUID(edge.key[0])
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
 
 
 def fingerprint(*parts: Any) -> bytes:

@@ -200,7 +200,7 @@ async def test_without_a_secret_of_the_deployment_none_is_kept(
 
 
 async def a_call(tx: Tx, account: CallAccount, **more: Any) -> calls.Call:
-    now = call_rows.now(tx)
+    now = tx.now()
     values = {
         "direction": "outbound", "status": "queued", "from_number": SYDNEY, "to_number": PERTH, "number": PERTH,
         "contact_id": None, "candidates": (), "agent_id": None, "purpose": "service", "provider": account.provider,
@@ -216,7 +216,7 @@ async def test_an_account_is_not_disconnected_under_a_call(begin: Begin) -> None
         made = await call_accounts.connect(tx, new())
         other = await call_accounts.connect(tx, new("N2"))
         await a_call(tx, made)
-        await a_call(tx, other, status="completed", ended_at=call_rows.now(tx))
+        await a_call(tx, other, status="completed", ended_at=tx.now())
     with pytest.raises(CallAccountInUse) as refused:
         async with begin() as tx:
             await call_accounts.disconnect(tx, made.id)

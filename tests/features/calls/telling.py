@@ -60,7 +60,7 @@ async def placed(engine: Engine, account: Account, **given: Any) -> Call:
     async with engine.tenant(account.tenant_id, Actor.user("tester")) as tx:
         call = await make.call(tx, account_id=account.id, from_number=OWN, number=THEIRS, **given)
         await tx.run(
-            "update calls set claimed_at = $3 where tenant_id = $1 and id = $2", tx.tenant_id, call.id, rows.now(tx)
+            "update calls set claimed_at = $3 where tenant_id = $1 and id = $2", tx.tenant_id, call.id, tx.now()
         )
     return call
 

@@ -161,7 +161,7 @@ async def test_callbacks_that_were_faster_are_not_undone(
         async with engine.tenant(tenant.id, Actor.system("carrier", origin="provider")) as tx:
             await tx.writable()
             before = await rows.lock(tx, call.id)
-            ringing = replace(before.call, status="ringing", ringing_at=rows.now(tx))
+            ringing = replace(before.call, status="ringing", ringing_at=tx.now())
             rows.write(tx, before, replace(before, call=ringing), happened="ringing")
 
     carrier.on_place = rings

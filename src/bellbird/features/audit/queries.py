@@ -111,7 +111,7 @@ def _further(
     backward = edge is not None and edge.backward
     if edge is not None and not is_some:
         # Back to where it was begun from, that one included.
-        key = _read_edge(edge).int + (1 if backward else -1)
+        key = paging.read_id(edge).int + (1 if backward else -1)
         back = paging.encode(Edge((str(UUID(int=key)),), backward=not backward), mark)
         after, before = (back, None) if backward else (None, back)
     if end is not None:
@@ -125,7 +125,7 @@ def _bounds(query: Query, edge: Edge | None) -> tuple[UUID, UUID]:
     low = _FIRST if query.since is None else UUID(int=_first_at(query.since).int - 1)
     high = _LAST if query.until is None else _first_at(query.until)
     if edge is not None:
-        at = _read_edge(edge)
+        at = paging.read_id(edge)
         low, high = (max(low, at), high) if edge.backward else (low, min(high, at))
     return low, high
 
@@ -230,14 +230,6 @@ async def seals(tx: Tx | ReadTx, *, limit: int = paging.DEFAULT_LIMIT, cursor: s
 
 def _edge_of(row: tuple[Any, ...]) -> tuple[str]:
     return (str(row[1]),)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise _altered() from None
 
 
 def _read_number(edge: Edge) -> int:

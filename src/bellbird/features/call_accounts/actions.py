@@ -52,7 +52,7 @@ async def connect(tx: Tx, new: NewCallAccount) -> CallAccount:
     numbers = cleaning.numbers(new.numbers, settings, known, faults)
     options = cleaning.options(new.options, faults)
     _check(tx, new.provider, identifier, secret, options, faults)
-    now = _now(tx)
+    now = tx.now()
     id = ids.uuid7(now)
     url = rows.callback_url(tx.engine, tx.tenant_id, id)
     account = CallAccount(
@@ -101,7 +101,7 @@ async def change(tx: Tx, id: UUID, patch: CallAccountPatch, *, version: int | No
     is_new = secret is not None and secret != _secret(tx, id, row[10])
     if changed == account and not is_new:
         return account
-    changed = replace(changed, version=account.version + 1, updated_at=_now(tx))
+    changed = replace(changed, version=account.version + 1, updated_at=tx.now())
     tx.queue(
         UPDATE, tx.tenant_id, id, changed.name, _sealed(tx, id, secret) if secret and is_new else bytea(row[10]),
         msgspec.json.encode(changed.numbers), msgspec.json.encode(changed.options), changed.status, changed.version,
@@ -200,12 +200,6 @@ def _kept_secret(tx: Tx, id: UUID, sealed: bytes, faults: list[Fault]) -> str | 
         message = "must be given again: what is kept of it was encrypted with another BELLBIRD_SECRET"
         faults.append(Fault("missing_field", message, pointer="/secret"))
     return secret
-
-
-def _now(tx: Tx) -> datetime:
-    """The present, to the millisecond, as ids have it."""
-    moment = tx.clock.now()
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _changes(before: CallAccount | None, after: CallAccount | None) -> dict[str, tuple[Any, Any]]:

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from bellbird.core import paging
 from bellbird.core.engine import ReadTx, Tx
-from bellbird.core.errors import InvalidInput
-from bellbird.core.paging import Edge, Page
+from bellbird.core.paging import Page
 from bellbird.features.call_accounts.models import CallAccount, CallAccountNotFound
 from bellbird.features.call_accounts.rows import READ, from_row
 
@@ -45,18 +44,10 @@ async def page(
     mark = paging.fingerprint(tx.tenant_id, "call_accounts")
     edge = paging.decode(cursor, mark, 1) if cursor else None
     sql = BEFORE if edge and edge.backward else AFTER
-    rows = await tx.all(sql, tx.tenant_id, _read_edge(edge) if edge else _OLDEST, limit + 1)
+    rows = await tx.all(sql, tx.tenant_id, paging.read_id(edge) if edge else _OLDEST, limit + 1)
     shown, after, before = paging.assemble(rows, limit, edge, mark, _edge_of)
     return Page(tuple(from_row(row, tx.engine, tx.tenant_id) for row in shown), after, before)
 
 
 def _edge_of(row: tuple[Any, ...]) -> tuple[str]:
     return (str(row[0]),)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None

@@ -145,7 +145,7 @@ def end(
 ) -> Call:  # fmt: skip
     """Queue the end of a locked call that never was on the line, as we have it, and let in who waits for its place."""
     ended = replace(
-        before.call, status=status, ended_at=rows.now(tx), disposition=_DISPOSITIONS[status], reason=reason,
+        before.call, status=status, ended_at=tx.now(), disposition=_DISPOSITIONS[status], reason=reason,
         decision=decision or before.call.decision, waits_until=None,
     )  # fmt: skip
     after = replace(before, call=ended, hang_up_at=hang_up_at or before.hang_up_at, ended_by="bellbird")
@@ -201,7 +201,7 @@ async def admit(tx: Tx) -> int:
 def _let_in(tx: Tx, waiting: Sequence[Held]) -> int:
     """Of those that could each be let in, all that can be together. One whose time is over is not called any more."""
     agents, numbers = set[UUID](), set[str]()
-    admitted, now = 0, rows.now(tx)
+    admitted, now = 0, tx.now()
     for before in waiting:
         call = before.call
         if call.waits_until is not None and call.waits_until <= now:

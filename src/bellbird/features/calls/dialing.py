@@ -109,7 +109,7 @@ async def _claim(tx: Tx, id: UUID) -> Line | None:
     elif call.to_number is None or call.from_number is None:
         admitting.end(tx, before, "failed", "contact_gone")
     elif (permitted := await _permitted(tx, before)) is not None:
-        rows.write(tx, before, replace(before, call=permitted, claimed_at=rows.now(tx)))
+        rows.write(tx, before, replace(before, call=permitted, claimed_at=tx.now()))
         return Line(provider, account, order(call, account), None)
     return None
 
@@ -158,7 +158,7 @@ async def _placed(tx: Tx, id: UUID, placed: Placed) -> None:
     call = before.call
     known = replace(call, provider_call_id=call.provider_call_id or placed.provider_call_id)
     if call.status == "queued":
-        known = replace(known, status="initiated", initiated_at=rows.now(tx))
+        known = replace(known, status="initiated", initiated_at=tx.now())
         rows.write(tx, before, replace(before, call=known), happened="initiated")
     else:
         rows.write(tx, before, replace(before, call=known), happened="updated")

@@ -91,7 +91,7 @@ async def arrived(tx: Tx, account: Account, update: Update) -> Call:
     already. What the update says besides is for the machine.
     """
     tx.require("calls:write")
-    now = rows.now(tx)
+    now = tx.now()
     id = ids.uuid7(now)
     line = call_accounts.ask_for_agent(tx, account.id, update.to_number) if update.to_number else None
     likely, busy = await _who(tx, update.from_number, id, now)

@@ -65,7 +65,7 @@ async def place(tx: Tx, new: NewCall) -> Call:
     if lacking is not None and not new.wait:
         raise _no_room(lacking, settings, number)
 
-    now = rows.now(tx)
+    now = tx.now()
     call = Call(
         id=ids.uuid7(now), direction="outbound", status="queued", from_number=from_number, to_number=number,
         number=number, contact_id=contact.id if contact else None,
@@ -246,7 +246,7 @@ def _stop(tx: Tx, before: Held) -> Call:
     """Queue the end of a live call: its own where nobody has dialled it, else that its provider is asked for it."""
     if before.hang_up_at is not None:
         return before.call
-    now = rows.now(tx)
+    now = tx.now()
     if before.call.status == "queued" and before.claimed_at is None and before.call.direction == "outbound":
         return admitting.end(tx, before, "canceled", None, hang_up_at=now)
     tx.defer(HANG_UP, queueing_lock=f"{HANG_UP} {before.call.id}", priority=admitting.URGENT, call_id=before.call.id)

@@ -10,9 +10,8 @@ import msgspec
 from bellbird.core import filters, ids, paging, timeline
 from bellbird.core.actors import Actor, visible
 from bellbird.core.engine import ReadTx, Tx
-from bellbird.core.errors import InvalidInput
 from bellbird.core.filters import Params
-from bellbird.core.paging import Edge, Page
+from bellbird.core.paging import Page
 from bellbird.core.timeline import Entry, Source
 from bellbird.features.calls import rows
 from bellbird.features.calls.fields import filterable
@@ -81,7 +80,7 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Call]:
     if condition is not None:
         where += f" and {filters.compile(condition, params)}"
     if edge is not None:
-        where += f" and id {'>' if backward else '<'} {params.add(_read_edge(edge))}"
+        where += f" and id {'>' if backward else '<'} {params.add(paging.read_id(edge))}"
     order = "asc" if backward else "desc"
     sql = f"select {rows.READ}\nfrom calls\nwhere {where}\norder by id {order}\nlimit {limit + 1}"
     asked = tx.queue(sql, *params.values, prepared=not (condition or seen))
@@ -90,14 +89,6 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYTHING) -> Page[Call]:
         raise ContactNotFound(f"There is no contact {query.contact_id}.")
     shown, after, before = paging.assemble(asked.rows, limit, edge, mark, lambda row: (str(row[0]),))
     return Page(tuple(map(rows.from_row, shown)), after, before)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
 
 
 @dataclass(frozen=True, slots=True)

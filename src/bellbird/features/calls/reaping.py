@@ -129,7 +129,7 @@ async def _put_right(tx: Tx, id: UUID, *, is_asked: bool = False) -> Due | None:
     elif wrong in ("ringing", "talking") and before.hang_up_at is None:
         # It may be on the line all the same. Once it is hung up, its end is told; if not, we say so ourselves.
         tx.defer(HANG_UP, queueing_lock=f"{HANG_UP} {id}", call_id=id)
-        rows.write(tx, before, replace(before, hang_up_at=rows.now(tx)))
+        rows.write(tx, before, replace(before, hang_up_at=tx.now()))
     elif wrong == "hung_up":
         _end(tx, before, _never_ended(before), "never_ended")
     return wrong
@@ -146,7 +146,7 @@ def _never_ended(held: Held) -> End:
 
 def _end(tx: Tx, before: Held, status: End, reason: str) -> None:
     """Queue the end of a locked call as we have it, and let in who waits for its place."""
-    ended = replace(before.call, status=status, ended_at=rows.now(tx), reason=reason, waits_until=None)
+    ended = replace(before.call, status=status, ended_at=tx.now(), reason=reason, waits_until=None)
     ended = replace(ended, disposition=machine.disposition(ended))
     if before.call.waits_until is None:
         admitting.freed(tx, ended)

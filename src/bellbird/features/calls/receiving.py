@@ -132,7 +132,7 @@ async def _hear(engine: Engine, heard: _Heard) -> UUID | None:
         before, kept = await _find(tx, heard)
         if before is None and heard.is_of_new_call:
             before = await _arrive(tx, heard)
-        received_at = rows.now(tx)
+        received_at = tx.now()
         is_new = heard.fingerprint not in [fingerprint for _, fingerprint, _, _ in kept]
         if before is None:
             verdict: Verdict = "unknown_call"

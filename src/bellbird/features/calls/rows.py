@@ -124,7 +124,7 @@ def write(tx: Tx, before: Held, after: Held, *, happened: str | None = None) -> 
         return before.call
     call = after.call
     if happened is not None:
-        call = replace(call, version=before.call.version + 1, updated_at=now(tx))
+        call = replace(call, version=before.call.version + 1, updated_at=tx.now())
     tx.queue(UPDATE, tx.tenant_id, *to_row(call), after.claimed_at, after.hang_up_at, after.ended_by)
     _note_correction(tx, before.call, call)
     if happened is not None:
@@ -153,12 +153,6 @@ def event(type: str, call: Call, before: Call | None = None) -> Event:
         "number": call.number,
     }  # fmt: skip
     return Event(type, call.id, call.contact_id, changes or None, data, at=call.updated_at)
-
-
-def now(tx: Tx) -> datetime:
-    """The present, to the millisecond, as ids have it."""
-    moment = tx.clock.now()
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _is_own(actor: Actor, event: Logged) -> bool:

@@ -6,7 +6,7 @@ an error that only PostgreSQL can see (`ExternalIdTaken`) is raised there.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
@@ -16,7 +16,7 @@ from msgspec import UNSET
 from bellbird.core import erasing, ids
 from bellbird.core.actors import visible
 from bellbird.core.emails import key as email_key
-from bellbird.core.engine import SystemTx, Tx
+from bellbird.core.engine import Tx
 from bellbird.core.errors import HookFailed, InvalidInput, VersionMismatch
 from bellbird.core.events import Event
 from bellbird.core.hooks import Change, hookable
@@ -70,7 +70,7 @@ def _answer(tx: Tx, contact: Contact, duplicates: "_Sharing | None") -> Contact:
 
 
 def _made(tx: Tx, new: NewContact, settings: TenantSettings) -> Contact:
-    now = _now(tx)
+    now = tx.now()
     new, refused = rules.admit(tx.actor, new)
     return cleaning.make(new, settings, id=ids.uuid7(now), now=now, refused=refused)
 
@@ -110,7 +110,7 @@ async def update(tx: Tx, id: UUID, patch: ContactPatch, *, version: int | None =
 async def _change(
     tx: Tx, contact: Contact, patch: ContactPatch, settings: TenantSettings, refused: cleaning.Refused
 ) -> Contact:
-    changed = cleaning.change(contact, patch, settings, now=_now(tx), refused=refused)
+    changed = cleaning.change(contact, patch, settings, now=tx.now(), refused=refused)
     if changed is contact:
         return rules.shown(tx.actor, contact)
     gained = replace(
@@ -139,7 +139,7 @@ async def delete(tx: Tx, id: UUID, *, version: int | None = None) -> None:
     tx.require("contacts:write")
     await tx.before("contact.delete", id)
     contact, _ = await _locked(tx, id, version=version)
-    now = _now(tx)
+    now = tx.now()
     tx.queue(DELETE, tx.tenant_id, id, now)
     deleted = replace(contact, deleted_at=now, version=contact.version + 1, updated_at=now)
     tx.emit(_event("contact.deleted", deleted, {"deleted_at": (None, now)}))
@@ -156,9 +156,9 @@ async def restore(tx: Tx, id: UUID) -> Contact:
     contact, settings = await _locked(tx, id, deleted=True)
     if contact.deleted_at is None:
         return rules.shown(tx.actor, contact)
-    if contact.deleted_at < _now(tx) - timedelta(days=settings.keep_deleted_days):
+    if contact.deleted_at < tx.now() - timedelta(days=settings.keep_deleted_days):
         raise ContactNotFound(f"The contact {id} was deleted more than {settings.keep_deleted_days} days ago.")
-    restored = replace(contact, deleted_at=None, version=contact.version + 1, updated_at=_now(tx))
+    restored = replace(contact, deleted_at=None, version=contact.version + 1, updated_at=tx.now())
     duplicates = await _claim(tx, restored, settings.duplicate_policy)
     tx.queue(UPDATE, tx.tenant_id, *to_row(restored))
     tx.emit(_event("contact.restored", restored, {"deleted_at": (contact.deleted_at, None)}))
@@ -198,7 +198,7 @@ async def expired(tx: Tx) -> list[UUID]:
     tx.require("contacts:purge")
     settings = (await tx.writable()).settings
     seen, owners = visible(tx.actor, 3)
-    before = _now(tx) - timedelta(days=settings.keep_deleted_days)
+    before = tx.now() - timedelta(days=settings.keep_deleted_days)
     rows = await tx.all(EXPIRED.format(seen), tx.tenant_id, before, *owners)
     return [row[0] for row in rows]
 
@@ -406,9 +406,3 @@ def _difference(old: Contact | None, new: Contact) -> dict[str, tuple[Any, Any]]
         if before != after and (old or after):
             changes[name] = (before, after)
     return changes
-
-
-def _now(tx: Tx | SystemTx) -> datetime:
-    """The present, to the millisecond, as ids have it: created_at and the id's own time are then the same."""
-    now = tx.clock.now()
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

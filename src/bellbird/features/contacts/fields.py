@@ -3,16 +3,28 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
-from bellbird.core import emails, ids, phones, text
+from bellbird.core import emails, phones, text
 from bellbird.core.connection import Parameter
 from bellbird.core.emails import InvalidEmail
-from bellbird.core.filters import Field, Fields, Operator, Read, by, by_list, read_boolean
+from bellbird.core.filters import (
+    MADE_AT,
+    Field,
+    Fields,
+    Operator,
+    Read,
+    by,
+    by_list,
+    exact,
+    one_of,
+    read_boolean,
+    read_moment,
+    read_uuid,
+)
 from bellbird.core.phones import InvalidPhone
 from bellbird.core.tenants import TenantSettings
 from bellbird.features.contacts import rules
@@ -37,23 +49,6 @@ def escape_like(literal: str) -> str:
     return literal.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _uuid(value: Any) -> UUID:
-    try:
-        return UUID(value) if isinstance(value, str) else UUID("")
-    except ValueError:
-        raise ValueError(f"must be a UUID, not {value!r}") from None
-
-
-def _moment(value: Any) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"must be a time such as 2026-12-31T09:00:00Z or a date, not {value!r}") from None
-    if moment.year < 1970 or moment.year > 9000:
-        raise ValueError(f"must be between the years 1970 and 9000, not {value!r}")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _date(value: Any) -> date:
     try:
         return date.fromisoformat(value)
@@ -71,31 +66,13 @@ def _number(value: Any) -> int:
     return int(number)
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"must be {' or '.join(choices)}, not {value!r}")
-        return str(value)
-
-    return read
-
-
 def _exists(has: str) -> Operator:
     return by(f"({has}) = {{}}", read_boolean)
 
 
-def _exact(column: str, read: Read, kind: str) -> Field:
-    return {
-        "eq": by(f"{column} = {{}}", read),
-        "ne": by(f"{column} is distinct from {{}}", read),
-        "in": by_list(f"{column} = any({{}}::{kind}[])", read),
-        "exists": _exists(f"{column} is not null"),
-    }
-
-
 def _range(column: str, read: Read, kind: str) -> Field:
     signs = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-    return {**_exact(column, read, kind), **{name: by(f"{column} {sign} {{}}", read) for name, sign in signs.items()}}
+    return {**exact(column, read, kind), **{name: by(f"{column} {sign} {{}}", read) for name, sign in signs.items()}}
 
 
 def _list(column: str, read: Read) -> Field:
@@ -140,25 +117,6 @@ def _in_address(part: str) -> Field:
     return {"eq": by("addresses @> {}::jsonb", read), "ne": by("not addresses @> {}::jsonb", read)}
 
 
-def _made_from(value: Any) -> UUID:
-    """The first id of the moment, or of the millisecond after it when it lies inside one."""
-    moment = _moment(value)
-    return ids.first_at(moment + timedelta(microseconds=-moment.microsecond % 1000))
-
-
-def _made_after(value: Any) -> UUID:
-    return ids.first_at(_moment(value) + timedelta(milliseconds=1))
-
-
-# An id carries the millisecond of its making, so the primary key serves as the index on created_at.
-_CREATED: Final[Field] = {
-    "gte": by("id >= {}", _made_from),
-    "gt": by("id >= {}", _made_after),
-    "lt": by("id < {}", _made_from),
-    "lte": by("id < {}", _made_after),
-}
-
-
 def filterable(settings: TenantSettings, hidden: frozenset[str] = frozenset()) -> Fields:
     """The fields but those that draw on hidden ones, with telephone numbers read as this tenant's people type them."""
 
@@ -188,8 +146,8 @@ def _domain(value: Any) -> str:
 
 
 _FIELDS: Final[Fields] = {
-    "id": _exact("id", _uuid, "uuid"),
-    "kind": _exact("kind", _one_of("person", "organisation"), "text"),
+    "id": exact("id", read_uuid, "uuid"),
+    "kind": exact("kind", one_of("person", "organisation")),
     "first_name": _words("first_name"),
     "last_name": _words("last_name"),
     "display_name": _words("display_name"),
@@ -203,15 +161,15 @@ _FIELDS: Final[Fields] = {
     "address_postcode": _in_address("postcode"),
     "address_country": _in_address("country"),
     "birthday": _range("birthday", _date, "date"),
-    "timezone": _exact("timezone", _text, "text"),
-    "locale": _exact("locale", _text, "text"),
-    "source": _exact("source", _text, "text"),
-    "owner_id": _exact("owner_id", _uuid, "uuid"),
-    "external_id": _exact("external_id", _text, "text"),
+    "timezone": exact("timezone", _text),
+    "locale": exact("locale", _text),
+    "source": exact("source", _text),
+    "owner_id": exact("owner_id", read_uuid, "uuid"),
+    "external_id": exact("external_id", _text),
     "version": _range("version", _number, "integer"),
-    "created_at": _CREATED,
-    "updated_at": _range("updated_at", _moment, "timestamptz"),
-    "deleted_at": _range("deleted_at", _moment, "timestamptz"),
+    "created_at": MADE_AT,
+    "updated_at": _range("updated_at", read_moment, "timestamptz"),
+    "deleted_at": _range("deleted_at", read_moment, "timestamptz"),
 }
 
 # Which field of a contact those draw on that are called otherwise.
@@ -227,7 +185,7 @@ _DRAW_ON: Final = {
 }
 
 SORTS: Final = {
-    "created_at": Sort("id", _uuid),
-    "updated_at": Sort("updated_at", _moment),
+    "created_at": Sort("id", read_uuid),
+    "updated_at": Sort("updated_at", read_moment),
     "name": Sort("name_key", lambda value: value if isinstance(value, str) else _text(value)),
 }

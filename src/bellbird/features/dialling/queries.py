@@ -161,7 +161,7 @@ async def _page(
     mark = paging.fingerprint(tx.tenant_id, table, asked, condition)
     edge = paging.decode(cursor, mark, 1) if cursor else None
     backward = edge is not None and edge.backward
-    values: list[Parameter] = [tx.tenant_id, _read_edge(edge.key[0]) if edge else _NEWEST, *asked.values(), *more]
+    values: list[Parameter] = [tx.tenant_id, paging.read_id(edge) if edge else _NEWEST, *asked.values(), *more]
     where = "".join(f" and {name} = ${number}" for number, name in enumerate(asked, 3))
     for number in range(len(more)):
         condition = condition.replace(f"${100 + number}", f"${3 + len(asked) + number}")
@@ -171,11 +171,3 @@ async def _page(
     )
     rows = await tx.all(sql, *values)
     return paging.assemble(rows, limit, edge, mark, lambda row: (str(row[0]),))
-
-
-def _read_edge(key: Any) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(key)
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None

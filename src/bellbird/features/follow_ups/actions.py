@@ -57,7 +57,7 @@ async def create(tx: Tx, new: NewFollowUp, *, call_id: UUID | None = None) -> Fo
 
 def _made(tx: Tx, new: NewFollowUp, call_id: UUID | None, settings: TenantSettings) -> FollowUp:
     faults = list[Fault]()
-    now = _now(tx)
+    now = tx.now()
     due_at = _due_at(new.due_at, now, faults)
     note = _note(new.note, faults)
     number = None if new.number is None else _number(new.number, settings, faults)
@@ -82,7 +82,7 @@ async def update(tx: Tx, id: UUID, patch: FollowUpPatch, *, version: int | None 
     before = await _locked(tx, id, version)
     if before.state != "open":
         raise FollowUpOver(f"The follow-up is {before.state}.", state=before.state)
-    faults, now = list[Fault](), _now(tx)
+    faults, now = list[Fault](), tx.now()
     changed = replace(
         before,
         due_at=before.due_at if patch.due_at is UNSET else _due_at(patch.due_at, now, faults),
@@ -116,14 +116,14 @@ async def _ended(tx: Tx, id: UUID, state: State) -> FollowUp:
     before = await _locked(tx, id, None)
     if before.state not in ("open", state):
         raise FollowUpOver(f"The follow-up is {before.state}.", state=before.state)
-    ended = before if before.state == state else replace(before, state=state, ended_at=_now(tx))
+    ended = before if before.state == state else replace(before, state=state, ended_at=tx.now())
     return _written(tx, before, ended, state)
 
 
 def _written(tx: Tx, before: FollowUp, after: FollowUp, happened: str) -> FollowUp:
     if after == before:
         return before
-    after = replace(after, version=before.version + 1, updated_at=_now(tx))
+    after = replace(after, version=before.version + 1, updated_at=tx.now())
     tx.queue(rows.UPDATE, tx.tenant_id, *rows.to_row(after))
     tx.emit(rows.event(happened, after, before))
     return after
@@ -147,12 +147,6 @@ async def _locked(tx: Tx, id: UUID, version: int | None) -> FollowUp:
             current=follow_up,
         )
     return follow_up
-
-
-def _now(tx: Tx) -> datetime:
-    """The present, to the millisecond, as ids have it."""
-    moment = tx.clock.now()
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _due_at(given: datetime, now: datetime, faults: list[Fault]) -> datetime:

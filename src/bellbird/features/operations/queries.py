@@ -7,7 +7,7 @@ from bellbird.core import paging
 from bellbird.core.actors import visible
 from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
-from bellbird.core.paging import Edge, Page
+from bellbird.core.paging import Page
 from bellbird.features.operations import kinds
 from bellbird.features.operations.models import STATES, Operation, OperationNotFound
 from bellbird.features.operations.rows import READ, READ_ALL, from_row
@@ -52,7 +52,7 @@ async def page(
     mark = paging.fingerprint(tx.tenant_id, "operations", kind, state, sorted(map(str, owners)))
     edge = paging.decode(cursor, mark, 1) if cursor else None
     sql = _PAGE.format(">", seen, "asc") if edge and edge.backward else _PAGE.format("<", seen, "desc")
-    rows = await tx.all(sql, tx.tenant_id, _read_edge(edge) if edge else _NEWEST, kind, state, limit + 1, *owners)
+    rows = await tx.all(sql, tx.tenant_id, paging.read_id(edge) if edge else _NEWEST, kind, state, limit + 1, *owners)
     shown, after, before = paging.assemble(rows, limit, edge, mark, _edge_of)
     return Page(tuple(map(from_row, shown)), after, before)
 
@@ -67,11 +67,3 @@ def _check(kind: str | None, state: str | None) -> None:
 
 def _edge_of(row: tuple[Any, ...]) -> tuple[str]:
     return (str(row[0]),)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None

@@ -81,7 +81,7 @@ def _ask(
 ) -> Pending:
     place = ("<", "desc") if not (edge and edge.backward) else (">", "asc")
     types = sorted(set(source.types).intersection(wanted))
-    bound = _read_edge(edge) if edge else _NEWEST
+    bound = paging.read_id(edge) if edge else _NEWEST
     oldest = _before(contact_id) if source.follows_contact else _OLDEST
     return tx.queue(_STRETCH.format(source.sql, *place), tx.tenant_id, contact_id, bound, oldest, types, many)
 
@@ -110,11 +110,3 @@ def _unknown(word: str) -> Fault:
 
 def _edge_of(row: tuple[UUID, Source, Row]) -> tuple[str]:
     return (str(row[0]),)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None

@@ -9,7 +9,7 @@ from bellbird.core import emails, paging
 from bellbird.core.engine import ReadTx, SystemTx, Tx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.filters import Params
-from bellbird.core.paging import Edge, Page
+from bellbird.core.paging import Page
 from bellbird.features.users.models import User, UserNotFound
 from bellbird.features.users.rows import READ, from_row
 
@@ -53,20 +53,12 @@ async def page(tx: Tx | ReadTx, query: Query = _EVERYBODY) -> Page[User]:
         where += f" and team_ids @> array[{params.add(query.team)}::uuid]"
     backward = edge is not None and edge.backward
     if edge is not None:
-        where += f" and id {'<' if backward else '>'} {params.add(_read_edge(edge))}"
+        where += f" and id {'<' if backward else '>'} {params.add(paging.read_id(edge))}"
     order = "id desc" if backward else "id"
     sql, values = params.used_in(f"select {READ} from memberships where {where} order by {order} limit {limit + 1}")
     rows = await tx.all(sql, *values)
     shown, after, before = paging.assemble(rows, limit, edge, mark, lambda row: (str(row[0]),))
     return Page(tuple(map(from_row, shown)), after, before)
-
-
-def _read_edge(edge: Edge) -> UUID:
-    """A cursor's content, checked: it comes back from outside."""
-    try:
-        return UUID(edge.key[0])
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput.at("cursor", "has been altered; use next_cursor as it is", code="invalid_cursor") from None
 
 
 NAMED = "select id, name, email from memberships where tenant_id = $1 and id = any($2::uuid[])"
