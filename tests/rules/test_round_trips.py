@@ -75,7 +75,7 @@ COSTS: dict[tuple[str, str, str | None, str], tuple[int, int]] = {
     ("DELETE", "/contacts/{ann}", None, "allow"): (2, 4),
     ("POST", "/contacts/{ann}/restore", None, "allow"): (2, 2),
     # With what each feature keeps of a contact besides.
-    ("POST", "/contacts/{ann}/purge", None, "allow"): (2, 11),
+    ("POST", "/contacts/{ann}/purge", None, "allow"): (2, 12),
     # Whether the contact is seen, its events, those of its follow-ups, its calls: a statement for each source.
     ("GET", "/contacts/{ann}/timeline", None, "allow"): (1, 4),
     ("GET", "/audit/events", None, "allow"): (1, 1),

@@ -105,22 +105,28 @@ READABLE: Final[dict[str, str]] = {}
 MADE_UP: Final[dict[str, Mapping[str, frozenset[str]]]] = {}
 
 
+# The field of another kind of thing that events about this one tell: whom that is hidden from, these are as well.
+TELLS: Final[dict[str, tuple[str, str]]] = {}
+
 # By which whoever does not see all is told which of the events about a kind of thing they see.
 OWN: Final[dict[str, "Callable[[Actor, Logged], bool]"]] = {}
 
 
 def readable(
     entity_type: str, permission: str, *, made_up: Mapping[str, frozenset[str]] | None = None,
-    own: Callable[[Actor, Logged], bool] | None = None,
+    own: Callable[[Actor, Logged], bool] | None = None, tells: tuple[str, str] | None = None,
 ) -> None:  # fmt: skip
     """From now on, events about this kind of thing are seen by whoever has the permission.
 
-    `made_up` has the fields that may have been made up from others: where one of those is hidden, they are as well.
-    `own` says which of the events those see who do not see everybody's; those about a contact are also seen by whoever
-    sees the contact.
+    `tells` is a field of another kind of thing that they tell (`("contact", "phones")`): whom that is hidden from does
+    not see them. `made_up` has the fields that may have been made up from others: where one of those is hidden, they
+    are as well. `own` says which of the events those see who do not see everybody's; those about a contact are also
+    seen by whoever sees the contact.
     """
     READABLE[entity_type] = permission
     MADE_UP[entity_type] = made_up or {}
+    if tells is not None:
+        TELLS[entity_type] = tells
     if own is not None:
         OWN[entity_type] = own
 
@@ -132,6 +138,9 @@ def shown(actor: Actor, event: Logged, owner_id: UUID | None = None) -> Logged |
     what happened to it. Of fields that are hidden from the actor, no change is told.
     """
     if not actor.may(READABLE.get(event.entity_type, "audit:read")):
+        return None
+    tells = TELLS.get(event.entity_type)
+    if tells is not None and actor.fields and tells[1] in actor.rules(tells[0]).hidden:
         return None
     if actor.visibility != "all":
         own = OWN.get(event.entity_type)

@@ -145,6 +145,19 @@ async def test_the_calls_of_a_contact(begin: Begin, read: ReadTx, own: Callable[
             await calls.page(reader, Query(contact_id=id))
 
 
+async def test_a_purge_takes_out_who_it_may_have_been(begin: Begin, read: ReadTx) -> None:
+    async with begin() as tx:
+        ann, ben = [await make.contact(tx, phone="0412 345 678") for _ in range(2)]
+        call = await make.call(tx, direction="inbound", number="+61412345678", candidates=(ann.id, ben.id))
+        await contacts.purge(tx, ann.id)
+    left = await calls.get(read, call.id)
+    assert (left.candidates, left.contact_id, left.number) == ((ben.id,), None, "+61412345678")
+    async with begin() as tx:
+        await contacts.purge(tx, ben.id)
+    left = await calls.get(read, call.id)
+    assert (left.candidates, left.number, left.from_number) == ((), None, None)
+
+
 async def test_a_purge_takes_out_who_it_was(begin: Begin, read: ReadTx) -> None:
     async with begin() as tx:
         ann = await make.contact(tx, first_name="Ann")

@@ -263,6 +263,17 @@ async def test_each_call_that_is_stuck_is_found_and_looked_at_once(
     assert ended == [None, "placing_unclear", "waited_too_long", None, None, "never_ended"]
 
 
+async def test_those_that_wait_are_looked_at_once_a_minute(engine: Engine, account: Account, look: Look) -> None:
+    """A limit may have been raised, or the job that was to let them in be lost."""
+    waiting = await stuck(engine, account, 1, waits_until=ago(-5))
+    context = JobContext(engine, Settings(_env_file=None), 1, "calls.find_stuck")  # type: ignore[call-arg]
+    await jobs.find_stuck(context)
+    sql = "select count(*) from procrastinate.procrastinate_jobs where task_name = 'calls.admit' and status = 'todo'"
+    assert look(f"{sql} and args ->> 'tenant_id' = %s", str(account.tenant_id)) == [(1,)]
+    await jobs.admit(replace(context, task="calls.admit", tenant_id=account.tenant_id))
+    assert (await now_of(engine, account, waiting.id)).waits_until is None
+
+
 async def test_nothing_is_done_about_a_call_that_goes_on_or_is_none(engine: Engine, account: Account) -> None:
     call = await stuck(engine, account, 3, claimed=3, status="ringing", ringing_at=ago(2))
     assert await reaping.reap(engine, account.tenant_id, call.id) is None

@@ -16,6 +16,7 @@ from bellbird.core.timeline import Entry, Source
 from bellbird.features.calls import rows
 from bellbird.features.calls.fields import filterable
 from bellbird.features.calls.models import Call, CallNotFound
+from bellbird.features.contacts import rules
 from bellbird.features.contacts.models import ContactNotFound
 
 GET = f"select {rows.READ} from calls where tenant_id = $1 and id = $2"
@@ -155,8 +156,10 @@ TOLD: Final = (
 )  # fmt: skip
 
 
-def _entry(row: tuple[Any, ...], actor: Actor, owner_id: UUID | None) -> Entry:
-    """A row of OF_CONTACT. Whoever sees the contact sees the calls with it."""
+def _entry(row: tuple[Any, ...], actor: Actor, owner_id: UUID | None) -> Entry | None:
+    """A row of OF_CONTACT. Whoever sees the contact, and its numbers, sees the calls with it."""
+    if "phones" in rules.hidden(actor):
+        return None
     call = rows.from_row((row[0], *row[2:]))
     data = {name: getattr(call, name) for name in TOLD}
     return Entry(call.id, call.created_at, "call", f"call.{call.direction}", call.created_by, None, data)

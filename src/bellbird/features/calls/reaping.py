@@ -89,10 +89,25 @@ limit {AT_ONCE}
 """
 
 
+# Whose limit was raised, or whose job to let them in was lost: nobody else would.
+WAITING_TENANTS: Final = """
+select distinct c.tenant_id
+from calls c
+join tenants t on t.id = c.tenant_id and t.status = 'active'
+where c.ended_at is null and c.waits_until is not null and c.id >= $1
+"""
+
+
 async def find(tx: SystemTx) -> int:
-    """Queue a job for each call of whatever tenant that may be stuck; returns how many these are."""
+    """Queue a job for each call of whatever tenant that may be stuck, and have those that wait looked at.
+
+    Returns how many may be stuck.
+    """
     now = tx.clock.now()
+    waiting = tx.queue(WAITING_TENANTS, ids.first_at(now - LOOKED_AT))
     found = await tx.all(STUCK, now, ids.first_at(now - LOOKED_AT))
+    for (tenant_id,) in waiting.rows:
+        tx.defer(tenant_id, admitting.ADMIT, queueing_lock=admitting.ADMIT)
     for tenant_id, id in found:
         tx.defer(tenant_id, REAP, queueing_lock=f"{REAP} {id}", call_id=id)
     return len(found)

@@ -16,6 +16,7 @@ from bellbird.core.engine import Tx
 from bellbird.core.errors import VersionMismatch
 from bellbird.core.events import Event, Logged
 from bellbird.features.calls.models import Call, CallNotFound
+from bellbird.features.contacts import rules
 
 COLUMNS: Final = ", ".join(field.name for field in fields(Call))
 
@@ -163,10 +164,16 @@ def _is_own(actor: Actor, event: Logged) -> bool:
     return UUID(agent) in actor.owners
 
 
-events.readable("call", "calls:read", own=_is_own)
+events.readable("call", "calls:read", own=_is_own, tells=rules.NUMBERS)
 
 
 def seen(actor: Actor, number: int) -> tuple[str, tuple[Any, ...]]:
+    """What `counted` says, for somebody who is shown the calls. Raises Forbidden when numbers are hidden from them."""
+    rules.require_numbers(actor)
+    return counted(actor, number)
+
+
+def counted(actor: Actor, number: int) -> tuple[str, tuple[Any, ...]]:
     """The SQL that a statement on calls adds to its conditions, and its parameter `$number`; empty for who sees all.
 
     Who does not sees the calls they had, those of contacts that they see, and those that are still nobody's.
@@ -181,7 +188,13 @@ def seen(actor: Actor, number: int) -> tuple[str, tuple[Any, ...]]:
 
 
 # Of a purged contact's calls nothing stays that tells who they were or what was said; that there were calls does.
+# One that may have been with several may still have been with the others; with nobody else, it was theirs.
 erasing.of_contact(
+    """
+update calls
+set contact_id = case when cardinality(candidates) = 1 then $2 end, candidates = array_remove(candidates, $2)
+where tenant_id = $1 and candidates <> '{}' and contact_id is null and $2 = any(candidates)
+""",
     """
 update calls
 set from_number = null, to_number = null, number = null, notes = null, recording_url = null, decision = null

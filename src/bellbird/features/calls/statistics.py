@@ -124,7 +124,7 @@ async def _read(
         asked.append(tx.queue(_of_counts(groups), tx.tenant_id, kind, [each.isoformat() for each in counted]))
     for first, beyond in counting.id_limits(uncounted):
         by_local = {"day", "hour"} & set(groups)
-        seen, owners = rows.seen(tx.actor, 4)
+        seen, owners = rows.counted(tx.actor, 4)
         values = [tx.tenant_id, first, beyond, *owners, *([zone] if by_local else [])]
         asked.append(tx.queue(_of_calls(groups, seen, len(values)), *values, prepared=not seen))
     await tx.flush()

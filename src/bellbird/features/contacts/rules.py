@@ -142,6 +142,15 @@ def includes_owner(actor: Actor, include: Collection[str]) -> bool:
     return "owner_id" not in hidden(actor)
 
 
+# Who is not shown contacts' numbers, is not shown whom they were called by either.
+NUMBERS: Final = (KIND, "phones")
+
+
+def require_numbers(actor: Actor) -> None:
+    """Raises Forbidden when the numbers of contacts are hidden, which calls and all about them tell."""
+    require_shown(actor, "phones", "To see what tells telephone numbers")
+
+
 def require_shown(actor: Actor, name: str, what_for: str) -> None:
     """Raises Forbidden when a field that something cannot do without is hidden."""
     if name in hidden(actor):

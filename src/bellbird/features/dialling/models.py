@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from bellbird.core import events, topics
 from bellbird.core.errors import Conflict, NotFound, describe_faults
 from bellbird.core.tenants import CallPurpose
-from bellbird.features.contacts import Contact
+from bellbird.features.contacts import Contact, rules
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True)
 
@@ -257,7 +257,7 @@ topics.recorded(
     "consent.granted", "consent.withdrawn", "opt_out.created", "opt_out.removed", "wash.recorded",
     "dial_decision.made",
 )  # fmt: skip
-events.readable("consent", "consents:read")
-events.readable("opt_out", "consents:read")
+events.readable("consent", "consents:read", tells=rules.NUMBERS)
+events.readable("opt_out", "consents:read", tells=rules.NUMBERS)
 events.readable("wash", "washes:read")
-events.readable("dial_decision", "consents:read")
+events.readable("dial_decision", "consents:read", tells=rules.NUMBERS)

@@ -10,6 +10,7 @@ from bellbird.core.engine import ReadTx, Tx
 from bellbird.core.errors import InvalidInput
 from bellbird.core.paging import Page
 from bellbird.core.phones import InvalidPhone
+from bellbird.features.contacts import rules
 from bellbird.features.dialling import whose
 from bellbird.features.dialling.models import (
     Consent,
@@ -30,6 +31,7 @@ GET = f"select {READ_DECISION} from dial_decisions where tenant_id = $1 and id =
 async def get(tx: Tx | ReadTx, id: UUID) -> DialDecision:
     """A decision. Raises DialDecisionNotFound, also for one about a contact that the actor does not see."""
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     seen, owners = _seen(tx.actor, 3)
     row = await tx.one(GET + seen, tx.tenant_id, id, *owners)
     if row is None:
@@ -56,6 +58,7 @@ async def page(
     Raises InvalidInput naming the number, cursor or limit at fault.
     """
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     given: dict[str, Parameter] = {
         "contact_id": contact_id,
         "number": None if number is None else await _read_number(tx, number),
@@ -79,6 +82,7 @@ _OF_SEEN = """ and exists (
 async def consent(tx: Tx | ReadTx, id: UUID) -> Consent:
     """A consent. Raises ConsentNotFound, also for one of a contact that the actor does not see."""
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     sees_all = tx.actor.visibility == "all"
     owners = () if sees_all else (sorted(tx.actor.owners),)
     row = await tx.one(ONE_CONSENT.format("" if sees_all else _OF_SEEN), tx.tenant_id, id, *owners)
@@ -95,6 +99,7 @@ async def consents(
     Raises ContactNotFound, InvalidInput naming the cursor or limit at fault.
     """
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     asked = whose.ask(tx, contact_id)
     rows, after, before = await _page(tx, "consents", CONSENT, {"contact_id": contact_id}, ("", ()), limit, cursor)
     whose.numbers(asked, contact_id)
@@ -107,6 +112,7 @@ ONE_OPT_OUT = f"select {OPT_OUT} from opt_outs where tenant_id = $1 and id = $2"
 async def opted_out(tx: Tx | ReadTx, id: UUID) -> OptOut:
     """An opt-out, taken back or not. Raises OptOutNotFound."""
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     row = await tx.one(ONE_OPT_OUT, tx.tenant_id, id)
     if row is None:
         raise OptOutNotFound(f"There is no opt-out {id}.")
@@ -122,6 +128,7 @@ async def opt_outs(
     Raises InvalidInput naming the number, cursor or limit at fault.
     """
     tx.require("consents:read")
+    rules.require_numbers(tx.actor)
     given: dict[str, Parameter] = {"number": None if number is None else await _read_number(tx, number)}
     holding = "" if removed else " and removed_at is null"
     rows, after, before = await _page(tx, "opt_outs", OPT_OUT, given, (holding, ()), limit, cursor)

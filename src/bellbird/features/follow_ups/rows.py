@@ -8,6 +8,7 @@ from bellbird.core import erasing, events, timeline
 from bellbird.core.actors import Actor
 from bellbird.core.connection import Parameter
 from bellbird.core.events import Event, Logged
+from bellbird.features.contacts import rules
 from bellbird.features.follow_ups.models import FollowUp
 
 _NAMES: Final = [field.name for field in fields(FollowUp)]
@@ -38,7 +39,9 @@ def to_row(follow_up: FollowUp) -> tuple[Parameter, ...]:
 def seen(actor: Actor, number: int) -> tuple[str, tuple[Any, ...]]:
     """The SQL that a statement on follow-ups adds to its conditions, and its parameter `$number`; empty for who sees
     all. Who does not sees their own, those of contacts that they see, and those that are still nobody's.
+    Raises Forbidden for whom contacts' numbers are hidden from.
     """
+    rules.require_numbers(actor)
     if actor.visibility == "all":
         return "", ()
     owners = f"any(${number}::uuid[])"
@@ -74,7 +77,7 @@ def _is_own(actor: Actor, event: Logged) -> bool:
     return UUID(agent) in actor.owners
 
 
-events.readable("follow_up", "calls:read", own=_is_own)
+events.readable("follow_up", "calls:read", own=_is_own, tells=rules.NUMBERS)
 timeline.source(
     timeline.of_log(
         "calls:read", "follow_up.created", "follow_up.updated", "follow_up.done", "follow_up.canceled"

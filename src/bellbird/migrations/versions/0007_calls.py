@@ -78,6 +78,8 @@ CALL_INDEXES = {
     "calls_of_agent": "(tenant_id, agent_id, id) where agent_id is not null",
     "calls_of_number": "(tenant_id, number, id) where number is not null",
     "calls_of_provider": "(tenant_id, provider_call_id) where provider_call_id is not null",
+    # With several whom they may have been with: few, until the agent confirms one.
+    "calls_unconfirmed": "(tenant_id, id) where candidates <> '{}'",
     # What is under way is little, however many calls there were: limits are counted here, and the reaper looks here.
     "calls_live": "(tenant_id, id) where ended_at is null",
 }
