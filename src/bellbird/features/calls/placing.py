@@ -117,7 +117,7 @@ def _checked(tx: Tx, new: NewCall, settings: TenantSettings) -> NewCall:
 
 def _faults(tx: Tx, new: NewCall) -> Iterator[Fault]:
     if new.to is None and new.contact_id is None:
-        yield Fault("required", "name who is to be called: a number in `to`, or a `contact_id`", pointer="/to")
+        yield Fault("missing_field", "name who is to be called: a number in `to`, or a `contact_id`", pointer="/to")
     if new.ring_seconds not in RING_SECONDS:
         yield _not_between(RING_SECONDS, new.ring_seconds, "/ring_seconds")
     if new.wait_seconds is not None and new.wait_seconds not in WAIT_SECONDS:
