@@ -1,4 +1,4 @@
-"""Whom contacts' numbers are hidden from, is not shown them by what was called either; how many calls there were, is."""
+"""Whom contacts' numbers are hidden from, is not shown them by what was called either; how many calls, they are."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
