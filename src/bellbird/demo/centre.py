@@ -35,6 +35,9 @@ PAUSE: Final = (4.0, 25.0)
 QUIET: Final = (12.0, 45.0)
 WRITING: Final = (2.0, 8.0)
 
+# How often they look whether it is time to go home.
+CLOSING: Final = 0.2
+
 # How often somebody looks whether a call is over, and when they give it up.
 LOOK_EVERY: Final = 1.5
 TOO_LONG: Final = timedelta(minutes=5)
@@ -77,16 +80,14 @@ def at_work(settings: Settings, work: Work) -> Iterator[None]:
 
 
 async def _work(settings: Settings, work: Work, stop: threading.Event) -> None:
-    try:
-        async with Bellbird(settings) as bellbird:
-            people = Centre(bellbird, work)
-            tasks = [asyncio.create_task(people.receive()), *map(asyncio.create_task, map(people.call, people.agents))]
-            await asyncio.to_thread(stop.wait)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    except Exception:
-        log.exception("the demo's call centre has closed")
+    """Work until told to stop. Whatever nobody has thought of ends it, and is printed as any thread's error is."""
+    async with Bellbird(settings) as bellbird, asyncio.TaskGroup() as group:
+        people = Centre(bellbird, work)
+        tasks = [group.create_task(people.receive()), *map(group.create_task, map(people.call, people.agents))]
+        while not stop.is_set():  # noqa: ASYNC110 - it is set in another thread
+            await asyncio.sleep(CLOSING)
+        for task in tasks:
+            task.cancel()
 
 
 class Centre:

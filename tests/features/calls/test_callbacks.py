@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,20 +25,14 @@ from bellbird.providers.mock import wire
 from tests import make
 from tests.conftest import SECRET, Begin
 from tests.features.calls import telling
+from tests.features.calls.conftest import Look
 from tests.features.calls.telling import OWN, THEIRS, lately, now_of, placed, tell, updates
-
-Look = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture
 async def account(engine: Engine, tenant: Tenant) -> Account:
     """An account of the test's tenant."""
     return await telling.connect(engine, tenant)
-
-
-@pytest.fixture
-def look(owner: psycopg.Connection[Any]) -> Look:
-    return lambda sql, *params: owner.execute(sql.encode(), params).fetchall()
 
 
 def verdicts(look: Look, account: Account) -> list[tuple[str, int]]:

@@ -32,24 +32,11 @@ from tests import make
 from tests.command_line import SECRET
 from tests.conftest import Begin
 from tests.features.calls.carrier import Carrier, connect
+from tests.features.calls.conftest import Look
 from tests.servers import wait_for
 
 NUMBER = "+61412345678"
 REPOSITORY = Path(__file__).parents[3]
-Look = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-async def carrier(engine: Engine, tenant: Tenant) -> Carrier:
-    """The provider of the test's tenant."""
-    made = Carrier()
-    await connect(engine, tenant, made)
-    return made
-
-
-@pytest.fixture
-def look(owner: psycopg.Connection[Any]) -> Look:
-    return lambda sql, *params: owner.execute(sql.encode(), params).fetchall()
 
 
 @pytest.fixture

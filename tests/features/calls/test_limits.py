@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,16 +18,10 @@ from bellbird.features.calls import Call, CallLimitReached, NewCall, admitting, 
 from tests import make
 from tests.conftest import Begin, NewTenant, SignIn
 from tests.features.calls.carrier import Carrier, connect
-
-Look = Callable[..., list[tuple[Any, ...]]]
+from tests.features.calls.conftest import Look
 
 ADMITTED = "select count(*) from calls where tenant_id = %s and ended_at is null and waits_until is null"
 DEFERRED = "select count(*) from procrastinate.procrastinate_jobs where task_name = %s and args->>'tenant_id' = %s"
-
-
-@pytest.fixture
-def look(owner: psycopg.Connection[Any]) -> Look:
-    return lambda sql, *params: owner.execute(sql.encode(), params).fetchall()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from bellbird.core.actors import Actor, FieldRules
@@ -22,22 +21,9 @@ from bellbird.features.dialling import Reason
 from tests import make
 from tests.conftest import Begin, NewTenant
 from tests.features.calls.carrier import OTHER, OWN, Carrier, connect
+from tests.features.calls.conftest import Look
 
 NUMBER = "+61412345678"
-Look = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-async def carrier(engine: Engine, tenant: Tenant) -> Carrier:
-    """The provider of the test's tenant."""
-    made = Carrier()
-    await connect(engine, tenant, made)
-    return made
-
-
-@pytest.fixture
-def look(owner: psycopg.Connection[Any]) -> Look:
-    return lambda sql, *params: owner.execute(sql.encode(), params).fetchall()
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Calls that would never end by themselves: found, asked about, ended with a reason, corrected if that was wrong."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from bellbird.core.actors import Actor
@@ -19,10 +17,10 @@ from bellbird.features.calls.rows import Held
 from tests import make
 from tests.conftest import NewTenant
 from tests.features.calls import telling
+from tests.features.calls.conftest import Look
 from tests.features.calls.telling import OWN, THEIRS, now_of, tell, updates
 from tests.features.calls.test_machine import a_call
 
-Look = Callable[..., list[tuple[Any, ...]]]
 NOW = telling.BEGUN
 
 
@@ -40,11 +38,6 @@ def when_begun(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 async def account(engine: Engine, tenant: Tenant) -> Account:
     """An account of the test's tenant."""
     return await telling.connect(engine, tenant)
-
-
-@pytest.fixture
-def look(owner: psycopg.Connection[Any]) -> Look:
-    return lambda sql, *params: owner.execute(sql.encode(), params).fetchall()
 
 
 async def stuck(
